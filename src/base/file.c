@@ -1,0 +1,161 @@
+/* Files: read-only mapping, bounded reading, atomic writing. */
+#define _GNU_SOURCE
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/mem.h"
+
+/* Opens a regular file; *size is its length. -1 with the message written on failure. */
+static int open_regular(const char *path, size_t *size, exaone_error *err) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) {
+        exaone_fail(err, EXAONE_ERR_IO, "cannot open %s: %s", path, strerror(errno));
+        return -1;
+    }
+    struct stat st;
+    if (fstat(fd, &st) != 0) {
+        exaone_fail(err, EXAONE_ERR_IO, "cannot stat %s: %s", path, strerror(errno));
+    } else if (!S_ISREG(st.st_mode)) {
+        exaone_fail(err, EXAONE_ERR_IO, "%s is not a regular file", path);
+    } else {
+        *size = (size_t)st.st_size;
+        return fd;
+    }
+    close(fd);
+    return -1;
+}
+
+exaone_status exaone_map_open(const char *path, exaone_map *map, exaone_error *err) {
+    *map = (exaone_map){0};
+    size_t size;
+    int fd = open_regular(path, &size, err);
+    if (fd < 0) {
+        return EXAONE_ERR_IO;
+    }
+    if (size > 0) {
+        void *p = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+        if (p == MAP_FAILED) {
+            close(fd);
+            return exaone_fail(err, EXAONE_ERR_IO, "cannot map %s (%zu bytes): %s", path, size, strerror(errno));
+        }
+        map->data = p;
+        map->size = size;
+    }
+    close(fd);
+    return EXAONE_OK;
+}
+
+void exaone_map_close(exaone_map *map) {
+    if (map->data) {
+        munmap((void *)(uintptr_t)map->data, map->size);
+    }
+    *map = (exaone_map){0};
+}
+
+exaone_status exaone_file_read(const char *path, size_t max, char **out, size_t *size, exaone_error *err) {
+    *out = NULL;
+    *size = 0;
+    size_t want;
+    int fd = open_regular(path, &want, err);
+    if (fd < 0) {
+        return EXAONE_ERR_IO;
+    }
+    if (want > max) {
+        close(fd);
+        return exaone_fail(err, EXAONE_ERR_LIMIT, "%s has %zu bytes, the limit is %zu", path, want, max);
+    }
+    char *data = malloc(want + 1);
+    if (!data) {
+        close(fd);
+        return exaone_fail_memory(err, path, want);
+    }
+    size_t got = 0;
+    while (got < want) {
+        ssize_t n = read(fd, data + got, want - got);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            break;
+        }
+        got += (size_t)n;
+    }
+    close(fd);
+    if (got < want) {
+        free(data);
+        return exaone_fail(err, EXAONE_ERR_IO, "%s: read %zu of %zu bytes", path, got, want);
+    }
+    data[got] = 0;
+    *out = data;
+    *size = got;
+    return EXAONE_OK;
+}
+
+static bool write_all(int fd, const char *bytes, size_t size) {
+    while (size > 0) {
+        ssize_t n = write(fd, bytes, size);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            return false;
+        }
+        bytes += n;
+        size -= (size_t)n;
+    }
+    return true;
+}
+
+exaone_status exaone_file_write(const char *path, const void *bytes, size_t size, exaone_error *err) {
+    size_t room = strlen(path) + 32;
+    char *tmp = malloc(room);
+    if (!tmp) {
+        return exaone_fail_memory(err, "a file name", room);
+    }
+    snprintf(tmp, room, "%s.tmp.%ld", path, (long)getpid());
+    int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    bool ok = fd >= 0 && write_all(fd, bytes, size) && fsync(fd) == 0;
+    int saved = errno;
+    if (fd >= 0 && close(fd) != 0 && ok) {
+        saved = errno;
+        ok = false;
+    }
+    if (ok && rename(tmp, path) != 0) {
+        saved = errno;
+        ok = false;
+    }
+    if (!ok && fd >= 0) {
+        unlink(tmp);
+    }
+    free(tmp);
+    return ok ? EXAONE_OK : exaone_fail(err, EXAONE_ERR_IO, "cannot write %s: %s", path, strerror(saved));
+}
+
+bool exaone_file_is_dir(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+bool exaone_file_exists(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+char *exaone_path_join(const char *dir, const char *name) {
+    size_t n = strlen(dir);
+    size_t room = n + strlen(name) + 2;
+    char *path = malloc(room);
+    if (path) {
+        snprintf(path, room, "%s%s%s", dir, n && dir[n - 1] == '/' ? "" : "/", name);
+    }
+    return path;
+}

@@ -1,0 +1,59 @@
+/* Allocation helpers. Every product of sizes in the library goes through exaone_size_mul. */
+#include "base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+bool exaone_size_mul(size_t a, size_t b, size_t *out) {
+    return !__builtin_mul_overflow(a, b, out);
+}
+
+bool exaone_size_add(size_t a, size_t b, size_t *out) {
+    return !__builtin_add_overflow(a, b, out);
+}
+
+void *exaone_mem_array(size_t n, size_t size) {
+    if (n == 0 || size == 0) {
+        return calloc(1, 1);
+    }
+    return calloc(n, size);
+}
+
+void *exaone_mem_resize(void *old, size_t n, size_t size) {
+    size_t bytes;
+    if (!exaone_size_mul(n, size, &bytes)) {
+        return NULL;
+    }
+    return realloc(old, bytes ? bytes : 1);
+}
+
+void *exaone_mem_aligned(size_t n, size_t size) {
+    size_t bytes;
+    if (!exaone_size_mul(n, size, &bytes) || !exaone_size_add(bytes, 64, &bytes)) {
+        return NULL;
+    }
+    bytes &= ~(size_t)63;
+    if (bytes == 0) {
+        bytes = 64;
+    }
+    void *p = aligned_alloc(64, bytes);
+    if (p) {
+        memset(p, 0, bytes);
+    }
+    return p;
+}
+
+char *exaone_mem_string(const char *bytes, size_t n) {
+    size_t size;
+    if (!exaone_size_add(n, 1, &size)) {
+        return NULL;
+    }
+    char *copy = malloc(size);
+    if (copy) {
+        if (n) {
+            memcpy(copy, bytes, n);
+        }
+        copy[n] = 0;
+    }
+    return copy;
+}

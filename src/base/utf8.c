@@ -1,0 +1,117 @@
+/* UTF-8 after Unicode 3.9, table 3-7. */
+#include "base/utf8.h"
+
+/* Length announced by a first byte, and the allowed range of the second; 0 = cannot begin a sequence. */
+static size_t first_byte(uint8_t b, uint8_t *low, uint8_t *high) {
+    *low = 0x80;
+    *high = 0xbf;
+    if (b < 0x80) {
+        return 1;
+    }
+    if (b >= 0xc2 && b <= 0xdf) {
+        return 2;
+    }
+    if (b >= 0xe0 && b <= 0xef) {
+        if (b == 0xe0) {
+            *low = 0xa0;
+        } else if (b == 0xed) {
+            *high = 0x9f;
+        }
+        return 3;
+    }
+    if (b >= 0xf0 && b <= 0xf4) {
+        if (b == 0xf0) {
+            *low = 0x90;
+        } else if (b == 0xf4) {
+            *high = 0x8f;
+        }
+        return 4;
+    }
+    return 0;
+}
+
+/* How many bytes at the front follow table 3-7, at most the announced length (in *len). */
+static size_t good_bytes(const uint8_t *bytes, size_t n, size_t *len) {
+    uint8_t low, high;
+    *len = first_byte(bytes[0], &low, &high);
+    if (*len == 0) {
+        return 0;
+    }
+    size_t i = 1;
+    while (i < *len && i < n && bytes[i] >= low && bytes[i] <= high) {
+        low = 0x80;
+        high = 0xbf;
+        i++;
+    }
+    return i;
+}
+
+size_t exaone_utf8_decode(const uint8_t *bytes, size_t n, uint32_t *code) {
+    if (n == 0) {
+        return 0;
+    }
+    size_t len;
+    if (good_bytes(bytes, n, &len) != len || len == 0) {
+        return 0;
+    }
+    static const uint8_t mask[5] = {0, 0x7f, 0x1f, 0x0f, 0x07};
+    uint32_t c = bytes[0] & mask[len];
+    for (size_t i = 1; i < len; i++) {
+        c = c << 6 | (bytes[i] & 0x3f);
+    }
+    *code = c;
+    return len;
+}
+
+size_t exaone_utf8_encode(uint32_t code, uint8_t out[4]) {
+    if (code < 0x80) {
+        out[0] = (uint8_t)code;
+        return 1;
+    }
+    if (code < 0x800) {
+        out[0] = (uint8_t)(0xc0 | code >> 6);
+        out[1] = (uint8_t)(0x80 | (code & 0x3f));
+        return 2;
+    }
+    if (code < 0x10000) {
+        if (code >= 0xd800 && code <= 0xdfff) {
+            return 0;
+        }
+        out[0] = (uint8_t)(0xe0 | code >> 12);
+        out[1] = (uint8_t)(0x80 | (code >> 6 & 0x3f));
+        out[2] = (uint8_t)(0x80 | (code & 0x3f));
+        return 3;
+    }
+    if (code > 0x10ffff) {
+        return 0;
+    }
+    out[0] = (uint8_t)(0xf0 | code >> 18);
+    out[1] = (uint8_t)(0x80 | (code >> 12 & 0x3f));
+    out[2] = (uint8_t)(0x80 | (code >> 6 & 0x3f));
+    out[3] = (uint8_t)(0x80 | (code & 0x3f));
+    return 4;
+}
+
+size_t exaone_utf8_valid_prefix(const uint8_t *bytes, size_t n) {
+    size_t i = 0;
+    while (i < n) {
+        if (bytes[i] < 0x80) {
+            i++;
+            continue;
+        }
+        uint32_t code;
+        size_t len = exaone_utf8_decode(bytes + i, n - i, &code);
+        if (len == 0) {
+            break;
+        }
+        i += len;
+    }
+    return i;
+}
+
+size_t exaone_utf8_broken(const uint8_t *bytes, size_t n, bool *cut) {
+    size_t len;
+    size_t good = good_bytes(bytes, n, &len);
+    *cut = good > 0 && good == n && good < len;
+    return good ? good : 1;
+}
