@@ -1,0 +1,28 @@
+/* A thread pool: the calling thread and n - 1 workers split a range of indices.
+ *
+ * Work is handed out in chunks from one atomic counter, so an interrupted core does not hold the others up; because every
+ * index is computed by itself, the split never shows in a result. Workers spin for some microseconds between jobs (a decode
+ * step is hundreds of small jobs) and then sleep. Several threads may call run at the same time: they take turns. */
+#ifndef EXAONE_BASE_POOL_H
+#define EXAONE_BASE_POOL_H
+
+#include "base/parallel.h"
+#include "exaone/status.h"
+
+typedef struct exaone_pool exaone_pool;
+
+/* n_threads counts the caller: 1 starts no thread. Owned by the caller: exaone_pool_free. */
+EXAONE_MUST_USE exaone_status exaone_pool_new(int n_threads, exaone_pool **out, exaone_error *err);
+void exaone_pool_free(exaone_pool *pool); /* NULL is fine; no run may be going on */
+int exaone_pool_size(const exaone_pool *pool);
+
+/* fn(arg, worker, begin, end), worker in 0 .. size-1: two calls with the same worker number never overlap (scratch memory). */
+typedef void exaone_pool_fn(void *arg, int worker, size_t begin, size_t end);
+
+/* Covers 0 .. n-1 in chunks of at least `grain` indices. */
+void exaone_pool_run(exaone_pool *pool, size_t n, size_t grain, exaone_pool_fn *fn, void *arg);
+
+/* The pool as an exaone_parallel; valid as long as the pool. */
+exaone_parallel exaone_pool_parallel(exaone_pool *pool);
+
+#endif
