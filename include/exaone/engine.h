@@ -1,0 +1,142 @@
+/* Engine and session: a loaded model, and one timeline of tokens on it.
+ *
+ * exaone_engine   a loaded model: weights, configuration, tokenizer, thread pool. Immutable after open; may be shared by threads.
+ * exaone_session  one timeline with its KV cache. One thread at a time. The engine must outlive it.
+ *
+ * A prompt is a list of token ids in which each image or video stands as a run of its placeholder id (image_token_id,
+ * video_token_id), and the pixels of those images and videos in order. The caller always passes the whole prompt; the session
+ * keeps what it can of the one before. */
+#ifndef EXAONE_ENGINE_H
+#define EXAONE_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "exaone/media.h"
+#include "exaone/status.h"
+#include "exaone/tensors.h"
+#include "exaone/text.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct exaone_engine exaone_engine;
+typedef struct exaone_session exaone_session;
+
+typedef struct exaone_engine_options {
+    const char *mmproj;     /* GGUF file of the vision tower; NULL: the one beside the model, if any */
+    const char *cpu_level;  /* "scalar", "avx2"; NULL: the best that this machine has */
+    int n_threads;          /* 0: one per core */
+    bool no_tokenizer;      /* do not fail when the model has no tokenizer (exaone_engine_tokenizer gives NULL then) */
+} exaone_engine_options;
+
+/* Opens a Hugging Face folder or a GGUF file. Weights are mapped, not copied. `options` may be NULL.
+ * Errors: EXAONE_ERR_IO, _FORMAT, _MODEL, _UNSUPPORTED, _MEMORY. Owned by the caller: exaone_engine_close. */
+EXAONE_API EXAONE_MUST_USE exaone_status exaone_engine_open(const char *path, const exaone_engine_options *options,
+                                                            exaone_engine **out, exaone_error *err);
+EXAONE_API void exaone_engine_close(exaone_engine *engine); /* NULL is fine */
+
+/* What the model is: numbers of its configuration that programs need. Belongs to the engine. */
+typedef struct exaone_model_info {
+    int vocab_size, hidden_size, num_hidden_layers;
+    int max_position_embeddings; /* longest context in tokens */
+    int image_token_id, video_token_id;
+    bool has_vision, has_mtp;
+    int eos_token_ids[8]; /* tokens that end a reply */
+    int n_eos_token_ids;
+    const char *format;     /* "safetensors" or "gguf" */
+    const char *cpu_level;  /* the kernels in use */
+    int n_threads;
+} exaone_model_info;
+EXAONE_API const exaone_model_info *exaone_engine_info(const exaone_engine *engine);
+
+/* Parts of the engine, owned by it. The tokenizer is NULL when the model has none. */
+EXAONE_API const exaone_tokenizer *exaone_engine_tokenizer(const exaone_engine *engine);
+EXAONE_API const exaone_processor_config *exaone_engine_processor(const exaone_engine *engine);
+/* The thread pool for media work (resize). */
+EXAONE_API const exaone_parallel *exaone_engine_parallel(const exaone_engine *engine);
+/* The chat template in the model's files, or NULL; *n = bytes. */
+EXAONE_API const char *exaone_engine_chat_template(const exaone_engine *engine, size_t *n);
+
+/* Sampling defaults from generation_config.json; false where the file does not say. */
+typedef struct exaone_generation_defaults {
+    bool has_do_sample, do_sample;
+    bool has_temperature, has_top_p, has_top_k, has_min_p, has_repetition_penalty, has_presence_penalty;
+    double temperature, top_p, min_p, repetition_penalty, presence_penalty;
+    int top_k;
+} exaone_generation_defaults;
+EXAONE_API const exaone_generation_defaults *exaone_engine_generation_defaults(const exaone_engine *engine);
+
+/* A description of the model for people (text) or programs (JSON): configuration, tensors with type and shape, bytes per part,
+ * memory needed for a context of n_ctx tokens (0: the model's longest). Works without binding the weights, so also for files that
+ * this version cannot compute. *out is NUL-terminated and belongs to the caller (free). */
+EXAONE_API EXAONE_MUST_USE exaone_status exaone_inspect(const char *path, const char *mmproj, uint64_t n_ctx, bool json,
+                                                        char **out, exaone_error *err);
+
+/* ---- the reference's forward call ---------------------------------------------------------------------------------------- */
+
+typedef struct exaone_forward_options {
+    const char *stages;      /* "all", or names and prefixes separated by commas ("logits,layer."); NULL: logits, loss, features */
+    const int64_t *calls;    /* feed the ids through the cache in calls of these lengths; NULL: one call */
+    size_t n_calls;
+    bool mtp;                /* the MTP stages instead of the text stages */
+    bool packed;             /* no cache and no mask: every jump in position_ids starts a new sequence (as the reference does) */
+    int greedy;              /* > 0: generate so many ids greedily: `ids`, `margin`, `logits` of each step */
+    int draft;               /* with mtp: draft steps, default 3 */
+    /* penalties and stops of greedy generation */
+    double repetition_penalty, presence_penalty, frequency_penalty; /* 0 = off (for repetition: 0 or 1) */
+    int min_new_tokens;
+    const int32_t *stop_ids; /* NULL: the model's own */
+    size_t n_stop_ids;
+    bool no_stop;            /* generate all `greedy` tokens whatever they are */
+} exaone_forward_options;
+
+/* Runs the model on named tensors and returns named tensors: the inputs and outputs of the reference's classes.
+ * Inputs (others are ignored): input_ids [B, T] i64, attention_mask [B, T] i64, position_ids [B, T] i64, inputs_embeds [B, T, H] f32,
+ * pixel_values [N, 1176] f32 with image_grid_thw [n, 3] i64, pixel_values_videos with video_grid_thw, labels [B, T] i64 (-100 =
+ * ignored), num_items_in_batch [1], logits_to_keep ([1]: the last n; [k]: index; [B, k]: index per row; [B, T] i32 or bool: mask).
+ * Outputs: docs/forward.md. *out belongs to the caller (exaone_tensors_free). */
+EXAONE_API EXAONE_MUST_USE exaone_status exaone_forward(exaone_engine *engine, const exaone_tensors *in,
+                                                        const exaone_forward_options *options, exaone_tensors **out,
+                                                        exaone_error *err);
+
+/* ---- sessions ------------------------------------------------------------------------------------------------------------ */
+
+/* One image or video of a prompt. */
+typedef struct exaone_prompt_media {
+    const exaone_pixels *pixels; /* the caller keeps it until the call returns */
+    bool is_video;
+} exaone_prompt_media;
+
+typedef struct exaone_prompt {
+    const int32_t *ids; /* [n_ids], placeholders expanded */
+    size_t n_ids;
+    const exaone_prompt_media *media; /* [n_media], in the order of their runs in ids */
+    size_t n_media;
+} exaone_prompt;
+
+/* Called between chunks of work; returns false to stop (EXAONE_ERR_CANCELLED). done and total count prompt tokens. */
+typedef bool exaone_progress_fn(void *ctx, size_t done, size_t total);
+
+/* n_ctx: most tokens the session may hold; 0: the model's longest, capped at 32768. */
+EXAONE_API EXAONE_MUST_USE exaone_status exaone_session_new(exaone_engine *engine, uint64_t n_ctx, exaone_session **out,
+                                                            exaone_error *err);
+EXAONE_API void exaone_session_free(exaone_session *session); /* NULL is fine */
+
+/* Makes the session's timeline equal to the prompt: keeps the common prefix, evaluates the rest, leaves the logits of the last
+ * token. n_ids >= 1. On failure the session is empty but usable. `progress` may be NULL. */
+EXAONE_API EXAONE_MUST_USE exaone_status exaone_session_sync(exaone_session *session, const exaone_prompt *prompt,
+                                                             exaone_progress_fn *progress, void *ctx, exaone_error *err);
+/* Appends one token and evaluates it. */
+EXAONE_API EXAONE_MUST_USE exaone_status exaone_session_append(exaone_session *session, int32_t id, exaone_error *err);
+/* Logits after the last token: [vocab_size] f32, valid until the next call; NULL before the first sync. */
+EXAONE_API const float *exaone_session_logits(const exaone_session *session);
+EXAONE_API size_t exaone_session_length(const exaone_session *session); /* tokens held */
+EXAONE_API size_t exaone_session_reused(const exaone_session *session); /* tokens that the last sync kept */
+
+#ifdef __cplusplus
+}
+#endif
+#endif
