@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "exaone/media.h"
+#include "exaone/parallel.h"
 #include "exaone/status.h"
 #include "exaone/tensors.h"
 #include "exaone/text.h"

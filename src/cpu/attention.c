@@ -1,0 +1,216 @@
+/* Attention on the CPU: online softmax over blocks of EXAONE_KV_PAGE keys.
+ *
+ * For the query heads that share a kv head: scores of one block, running maximum m, running sum l, and the output row itself as
+ * accumulator: out = out * exp(m_old - m_new) + sum_j exp(s_j - m_new) v_j; at the end out / l. Blocks begin at multiples of
+ * EXAONE_KV_PAGE of the index in the sequence, so a row's result depends on its own keys only. */
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#include "cpu/cpu_internal.h"
+
+typedef struct {
+    const exaone_kernels *k;
+    float *out; /* [group, head_dim] */
+    const float *q;
+    size_t group, head_dim;
+    float scale;
+    float max[EXAONE_MAX_HEAD_GROUP], sum[EXAONE_MAX_HEAD_GROUP];
+} online;
+
+static void online_init(online *o) {
+    memset(o->out, 0, o->group * o->head_dim * sizeof *o->out);
+    for (size_t g = 0; g < o->group; g++) {
+        o->max[g] = -INFINITY;
+        o->sum[g] = 0;
+    }
+}
+
+static void scores_of(const online *o, float *scores, const float *keys, size_t n, const uint8_t *mask) {
+    o->k->matmul_f32(scores, EXAONE_KV_PAGE, o->q, o->head_dim, o->group, keys, NULL, n, o->head_dim);
+    for (size_t j = 0; mask && j < n; j++) {
+        for (size_t g = 0; !mask[j] && g < o->group; g++) {
+            scores[g * EXAONE_KV_PAGE + j] = -INFINITY;
+        }
+    }
+}
+
+/* n <= EXAONE_KV_PAGE keys and values, rows of head_dim; mask [n] or NULL */
+static void online_block(online *o, const float *keys, const float *values, size_t n, const uint8_t *mask) {
+    float scores[EXAONE_MAX_HEAD_GROUP * EXAONE_KV_PAGE];
+    scores_of(o, scores, keys, n, mask);
+    for (size_t g = 0; g < o->group; g++) {
+        float *out = o->out + g * o->head_dim, before = o->max[g];
+        float sum = o->k->softmax_exp(scores + g * EXAONE_KV_PAGE, n, o->scale, &o->max[g]);
+        float keep = before == o->max[g] ? 1.0f : expf(before - o->max[g]);
+        if (keep != 1.0f) {
+            for (size_t d = 0; d < o->head_dim; d++) {
+                out[d] *= keep;
+            }
+        }
+        o->sum[g] = o->sum[g] * keep + sum;
+        o->k->weighted_sum(out, scores + g * EXAONE_KV_PAGE, values, n, o->head_dim);
+    }
+}
+
+static void online_end(online *o) {
+    for (size_t g = 0; g < o->group; g++) {
+        float inverse = o->sum[g] > 0 ? 1.0f / o->sum[g] : 0.0f;
+        for (size_t d = 0; d < o->head_dim; d++) {
+            o->out[g * o->head_dim + d] *= inverse;
+        }
+    }
+}
+
+/* Keys of index `at` and those behind it in the same page, at most up to `end` (exclusive). */
+static size_t run_at(const exaone_kv *kv, size_t head_dim, size_t kv_head, size_t at, size_t end, const float **keys,
+                     const float **values) {
+    size_t slot = at % kv->ring, page = slot / EXAONE_KV_PAGE, place = slot % EXAONE_KV_PAGE;
+    size_t offset = (kv_head * EXAONE_KV_PAGE + place) * head_dim;
+    *keys = kv->k_pages[page] + offset;
+    *values = kv->v_pages[page] + offset;
+    size_t n = EXAONE_KV_PAGE - place;
+    return n < end - at ? n : end - at;
+}
+
+typedef struct {
+    exaone_cpu *cpu;
+    const exaone_attention *a;
+    float *out;
+    const float *q;
+} attention_job;
+
+static void put_probs(const online *o, const attention_job *j, const exaone_row *row, size_t r, size_t kv_head,
+                      const uint8_t *mask) {
+    const exaone_attention *a = j->a;
+    float scores[EXAONE_MAX_HEAD_GROUP * EXAONE_KV_PAGE];
+    for (size_t at = row->begin, n; at <= row->index; at += n) {
+        const float *keys, *values;
+        n = run_at(&a->kv[row->sequence], o->head_dim, kv_head, at, row->index + 1, &keys, &values);
+        scores_of(o, scores, keys, n, mask ? mask + at : NULL);
+        for (size_t g = 0; g < o->group; g++) {
+            float *p = a->probs + (r * a->num_attention_heads + kv_head * o->group + g) * a->probs_keys + at;
+            for (size_t i = 0; i < n; i++) {
+                p[i] = o->sum[g] > 0 ? expf(scores[g * EXAONE_KV_PAGE + i] * o->scale - o->max[g]) / o->sum[g] : 0.0f;
+            }
+        }
+    }
+}
+
+static void attention_part(void *arg, int worker, size_t begin, size_t end) {
+    (void)worker;
+    const attention_job *j = arg;
+    const exaone_attention *a = j->a;
+    size_t group = a->num_attention_heads / a->num_key_value_heads;
+    for (size_t t = begin; t < end; t++) {
+        size_t r = t / a->num_key_value_heads, kv_head = t % a->num_key_value_heads;
+        const exaone_row *row = &a->rows[r];
+        size_t first = (r * a->num_attention_heads + kv_head * group) * a->head_dim;
+        const uint8_t *mask = a->key_mask ? a->key_mask[row->sequence] : NULL;
+        online o = {.k = &j->cpu->kernels, .out = j->out + first, .q = j->q + first, .group = group};
+        o.head_dim = a->head_dim;
+        o.scale = a->scale;
+        online_init(&o);
+        for (size_t at = row->begin, n; at <= row->index; at += n) {
+            const float *keys, *values;
+            n = run_at(&a->kv[row->sequence], a->head_dim, kv_head, at, row->index + 1, &keys, &values);
+            online_block(&o, keys, values, n, mask ? mask + at : NULL);
+        }
+        if (a->probs) {
+            put_probs(&o, j, row, r, kv_head, mask);
+        }
+        online_end(&o);
+    }
+}
+
+void exaone_cpu_attention(exaone_backend *be, float *out, const float *q, const exaone_attention *a) {
+    exaone_cpu *cpu = be->state;
+    assert(a->num_attention_heads / a->num_key_value_heads <= EXAONE_MAX_HEAD_GROUP && a->head_dim <= EXAONE_MAX_HEAD_DIM);
+    if (a->probs) {
+        memset(a->probs, 0, a->n_rows * a->num_attention_heads * a->probs_keys * sizeof *a->probs);
+    }
+    attention_job j = {cpu, a, out, q};
+    exaone_pool_run(cpu->pool, a->n_rows * a->num_key_value_heads, 1, attention_part, &j);
+}
+
+void exaone_cpu_store_kv(exaone_backend *be, const exaone_attention *a, const float *k, const float *v) {
+    (void)be;
+    for (size_t r = 0; r < a->n_rows; r++) {
+        const exaone_kv *kv = &a->kv[a->rows[r].sequence];
+        size_t slot = a->rows[r].index % kv->ring, page = slot / EXAONE_KV_PAGE, place = slot % EXAONE_KV_PAGE;
+        for (size_t h = 0; h < a->num_key_value_heads; h++) {
+            size_t from = (r * a->num_key_value_heads + h) * a->head_dim, to = (h * EXAONE_KV_PAGE + place) * a->head_dim;
+            memcpy(kv->k_pages[page] + to, k + from, a->head_dim * sizeof *k);
+            memcpy(kv->v_pages[page] + to, v + from, a->head_dim * sizeof *v);
+        }
+    }
+}
+
+enum { PARTS = 8, QUERY_TILE = 8 }; /* a segment's queries are cut into PARTS; a tile of them shares a packed block of keys */
+
+typedef struct {
+    exaone_cpu *cpu;
+    const exaone_segments *s;
+    float *out;
+    const float *q, *k, *v;
+} segment_job;
+
+static void pack(float *to, const float *from, size_t n, size_t stride, size_t head_dim) {
+    for (size_t i = 0; i < n; i++) {
+        memcpy(to + i * head_dim, from + i * stride, head_dim * sizeof *to);
+    }
+}
+
+/* Query rows q0 .. q1 (at most QUERY_TILE) of one kv head against the keys k0 .. k1. */
+static void segment_tile(const segment_job *j, float *scratch, size_t kv_head, size_t q0, size_t q1, size_t k0, size_t k1) {
+    const exaone_segments *s = j->s;
+    size_t group = s->num_heads / s->num_key_value_heads, kv_stride = s->num_key_value_heads * s->head_dim;
+    float *keys = scratch, *values = scratch + (size_t)EXAONE_KV_PAGE * s->head_dim;
+    online o[QUERY_TILE];
+    for (size_t i = q0; i < q1; i++) {
+        size_t first = (i * s->num_heads + kv_head * group) * s->head_dim;
+        online *one = &o[i - q0];
+        one->k = &j->cpu->kernels;
+        one->out = j->out + first;
+        one->q = j->q + first;
+        one->group = group;
+        one->head_dim = s->head_dim;
+        one->scale = s->scale;
+        online_init(one);
+    }
+    for (size_t at = k0; at < k1; at += EXAONE_KV_PAGE) {
+        size_t n = k1 - at < EXAONE_KV_PAGE ? k1 - at : EXAONE_KV_PAGE;
+        pack(keys, j->k + at * kv_stride + kv_head * s->head_dim, n, kv_stride, s->head_dim);
+        pack(values, j->v + at * kv_stride + kv_head * s->head_dim, n, kv_stride, s->head_dim);
+        for (size_t i = q0; i < q1; i++) {
+            online_block(&o[i - q0], keys, values, n, NULL);
+        }
+    }
+    for (size_t i = q0; i < q1; i++) {
+        online_end(&o[i - q0]);
+    }
+}
+
+static void segment_part(void *arg, int worker, size_t begin, size_t end) {
+    const segment_job *j = arg;
+    const exaone_segments *s = j->s;
+    float *scratch = j->cpu->scratch + (size_t)worker * EXAONE_CPU_SCRATCH;
+    for (size_t t = begin; t < end; t++) {
+        size_t part = t % PARTS, kv_head = t / PARTS % s->num_key_value_heads, segment = t / PARTS / s->num_key_value_heads;
+        size_t k0 = (size_t)s->bounds[segment], k1 = (size_t)s->bounds[segment + 1];
+        size_t q0 = k0 + (k1 - k0) * part / PARTS, q_end = k0 + (k1 - k0) * (part + 1) / PARTS;
+        while (q0 < q_end) {
+            size_t q1 = q_end - q0 < QUERY_TILE ? q_end : q0 + QUERY_TILE;
+            segment_tile(j, scratch, kv_head, q0, q1, k0, k1);
+            q0 = q1;
+        }
+    }
+}
+
+void exaone_cpu_segment_attention(exaone_backend *be, float *out, const float *q, const float *k, const float *v,
+                                  const exaone_segments *s) {
+    exaone_cpu *cpu = be->state;
+    assert(s->num_heads / s->num_key_value_heads <= EXAONE_MAX_HEAD_GROUP && s->head_dim <= EXAONE_MAX_HEAD_DIM);
+    segment_job j = {cpu, s, out, q, k, v};
+    exaone_pool_run(cpu->pool, s->n_segments * s->num_key_value_heads * PARTS, 1, segment_part, &j);
+}

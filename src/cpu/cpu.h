@@ -1,0 +1,11 @@
+/* The CPU backend: the operations of backend.h over a thread pool and a kernel table. */
+#ifndef EXAONE_CPU_H
+#define EXAONE_CPU_H
+
+#include "backend/backend.h"
+#include "base/pool.h"
+
+/* `pool` must outlive the backend. level: "scalar", "avx2", NULL = the best. Owned by the caller: be->close(be). */
+EXAONE_MUST_USE exaone_status exaone_cpu_open(exaone_pool *pool, const char *level, exaone_backend **out, exaone_error *err);
+
+#endif

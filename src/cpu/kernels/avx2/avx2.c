@@ -1,0 +1,206 @@
+/* AVX2 + FMA + F16C kernels. One output of a matrix product is one chain of 8 lanes over rising i, then a fixed reduction, then
+ * the scalar tail: the same whatever the number of rows and outputs of the call. */
+#include "cpu/kernels/kernels.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/half.h"
+
+static inline float reduce(__m256 v) {
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    s = _mm_add_ss(s, _mm_shuffle_ps(s, s, 1));
+    return _mm_cvtss_f32(s);
+}
+
+static inline __m256 load8_f32(const void *w, size_t i) {
+    return _mm256_loadu_ps((const float *)w + i);
+}
+
+static inline __m256 load8_bf16(const void *w, size_t i) {
+    __m128i h = _mm_loadu_si128((const __m128i *)(const void *)((const uint16_t *)w + i));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16));
+}
+
+static inline __m256 load8_f16(const void *w, size_t i) {
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)((const uint16_t *)w + i)));
+}
+
+static inline float load1_f32(const void *w, size_t i) {
+    return ((const float *)w)[i];
+}
+
+static inline float load1_bf16(const void *w, size_t i) {
+    return exaone_bf16_to_f32(((const uint16_t *)w)[i]);
+}
+
+static inline float load1_f16(const void *w, size_t i) {
+    return _cvtsh_ss(((const uint16_t *)w)[i]);
+}
+
+/* A tile of R rows by O outputs; R and O are constants after inlining. */
+#define TILE(type)                                                                                                         \
+    static inline __attribute__((always_inline)) void tile_##type(                                                         \
+        float *out, size_t out_stride, const float *x, size_t x_stride, const void *w, const float *bias, size_t o0,       \
+        size_t n_in, const size_t R, const size_t O) {                                                                     \
+        __m256 acc[4][4];                                                                                                  \
+        for (size_t r = 0; r < R; r++) {                                                                                   \
+            for (size_t o = 0; o < O; o++) {                                                                               \
+                acc[r][o] = _mm256_setzero_ps();                                                                           \
+            }                                                                                                              \
+        }                                                                                                                  \
+        size_t i = 0;                                                                                                      \
+        for (; i + 8 <= n_in; i += 8) {                                                                                    \
+            __m256 wv[4];                                                                                                  \
+            for (size_t o = 0; o < O; o++) {                                                                               \
+                wv[o] = load8_##type(w, (o0 + o) * n_in + i);                                                              \
+            }                                                                                                              \
+            for (size_t r = 0; r < R; r++) {                                                                               \
+                __m256 xv = _mm256_loadu_ps(x + r * x_stride + i);                                                         \
+                for (size_t o = 0; o < O; o++) {                                                                           \
+                    acc[r][o] = _mm256_fmadd_ps(xv, wv[o], acc[r][o]);                                                     \
+                }                                                                                                          \
+            }                                                                                                              \
+        }                                                                                                                  \
+        for (size_t r = 0; r < R; r++) {                                                                                   \
+            for (size_t o = 0; o < O; o++) {                                                                               \
+                float sum = reduce(acc[r][o]);                                                                             \
+                for (size_t t = i; t < n_in; t++) {                                                                        \
+                    sum = fmaf(x[r * x_stride + t], load1_##type(w, (o0 + o) * n_in + t), sum);                            \
+                }                                                                                                          \
+                out[r * out_stride + o0 + o] = bias ? sum + bias[o0 + o] : sum;                                            \
+            }                                                                                                              \
+        }                                                                                                                  \
+    }                                                                                                                      \
+    static void matmul_##type(float *out, size_t out_stride, const float *x, size_t x_stride, size_t n_rows,               \
+                              const void *w, const float *bias, size_t n_out, size_t n_in) {                               \
+        size_t o = 0;                                                                                                      \
+        for (; o + 4 <= n_out; o += 4) {                                                                                   \
+            size_t r = 0;                                                                                                  \
+            for (; r + 2 <= n_rows; r += 2) {                                                                              \
+                tile_##type(out + r * out_stride, out_stride, x + r * x_stride, x_stride, w, bias, o, n_in, 2, 4);         \
+            }                                                                                                              \
+            if (r < n_rows) {                                                                                              \
+                tile_##type(out + r * out_stride, out_stride, x + r * x_stride, x_stride, w, bias, o, n_in, 1, 4);         \
+            }                                                                                                              \
+        }                                                                                                                  \
+        for (; o < n_out; o++) {                                                                                           \
+            for (size_t r = 0; r < n_rows; r++) {                                                                          \
+                tile_##type(out + r * out_stride, out_stride, x + r * x_stride, x_stride, w, bias, o, n_in, 1, 1);         \
+            }                                                                                                              \
+        }                                                                                                                  \
+    }
+TILE(f32)
+TILE(bf16)
+TILE(f16)
+
+static void rms_norm(float *out, const float *x, const float *w, size_t n, float eps) {
+    __m256 acc = _mm256_setzero_ps();
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        __m256 v = _mm256_loadu_ps(x + i);
+        acc = _mm256_fmadd_ps(v, v, acc);
+    }
+    float sum = reduce(acc);
+    for (; i < n; i++) {
+        sum = fmaf(x[i], x[i], sum);
+    }
+    float scale = 1.0f / sqrtf(sum / (float)n + eps);
+    __m256 s = _mm256_set1_ps(scale);
+    for (i = 0; i + 8 <= n; i += 8) {
+        _mm256_storeu_ps(out + i, _mm256_mul_ps(_mm256_loadu_ps(w + i), _mm256_mul_ps(_mm256_loadu_ps(x + i), s)));
+    }
+    for (; i < n; i++) {
+        out[i] = w[i] * (x[i] * scale);
+    }
+}
+
+/* exp on 8 lanes: 2^n * p(r), r = x - n ln 2 in two parts, p of degree 6 (Taylor on |r| <= ln 2 / 2: error below 2e-8
+ * relative). Below -87.3 the result is 0, above 88.3 it is infinite. */
+static inline __m256 exp8(__m256 x) {
+    const __m256 log2e = _mm256_set1_ps(1.44269504f), ln2_hi = _mm256_set1_ps(0.693359375f);
+    const __m256 ln2_lo = _mm256_set1_ps(-2.12194440e-4f);
+    __m256 n = _mm256_round_ps(_mm256_mul_ps(x, log2e), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    __m256 r = _mm256_fnmadd_ps(n, ln2_lo, _mm256_fnmadd_ps(n, ln2_hi, x));
+    __m256 p = _mm256_set1_ps(1.0f / 5040);
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f / 720));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f / 120));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f / 24));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f / 6));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(0.5f));
+    p = _mm256_fmadd_ps(p, _mm256_mul_ps(r, r), r);
+    p = _mm256_add_ps(p, _mm256_set1_ps(1.0f));
+    __m256i bits = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
+    p = _mm256_mul_ps(p, _mm256_castsi256_ps(bits));
+    p = _mm256_andnot_ps(_mm256_cmp_ps(x, _mm256_set1_ps(-87.3f), _CMP_LT_OQ), p);
+    p = _mm256_blendv_ps(p, _mm256_set1_ps(INFINITY), _mm256_cmp_ps(x, _mm256_set1_ps(88.3f), _CMP_GT_OQ));
+    return _mm256_blendv_ps(p, x, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+}
+
+static void silu_mul(float *gate, const float *up, size_t n) {
+    const __m256 one = _mm256_set1_ps(1.0f);
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        __m256 g = _mm256_loadu_ps(gate + i);
+        __m256 e = exp8(_mm256_sub_ps(_mm256_setzero_ps(), g));
+        __m256 s = _mm256_div_ps(g, _mm256_add_ps(one, e));
+        _mm256_storeu_ps(gate + i, _mm256_mul_ps(s, _mm256_loadu_ps(up + i)));
+    }
+    for (; i < n; i++) {
+        gate[i] = gate[i] / (1.0f + expf(-gate[i])) * up[i];
+    }
+}
+
+static float softmax_exp(float *x, size_t n, float scale, float *max) {
+    float top = *max;
+    size_t i;
+    for (i = 0; i < n; i++) {
+        x[i] *= scale;
+        top = x[i] > top ? x[i] : top;
+    }
+    *max = top;
+    if (top == -INFINITY) {
+        memset(x, 0, n * sizeof *x);
+        return 0;
+    }
+    __m256 m = _mm256_set1_ps(top), acc = _mm256_setzero_ps();
+    for (i = 0; i + 8 <= n; i += 8) {
+        __m256 e = exp8(_mm256_sub_ps(_mm256_loadu_ps(x + i), m));
+        _mm256_storeu_ps(x + i, e);
+        acc = _mm256_add_ps(acc, e);
+    }
+    float sum = reduce(acc);
+    for (; i < n; i++) {
+        x[i] = expf(x[i] - top);
+        sum += x[i];
+    }
+    return sum;
+}
+
+static void weighted_sum(float *out, const float *p, const float *v, size_t n, size_t n_dim) {
+    size_t d = 0;
+    for (; d + 8 <= n_dim; d += 8) {
+        __m256 acc = _mm256_loadu_ps(out + d);
+        for (size_t j = 0; j < n; j++) {
+            acc = _mm256_fmadd_ps(_mm256_set1_ps(p[j]), _mm256_loadu_ps(v + j * n_dim + d), acc);
+        }
+        _mm256_storeu_ps(out + d, acc);
+    }
+    for (; d < n_dim; d++) {
+        float sum = out[d];
+        for (size_t j = 0; j < n; j++) {
+            sum = fmaf(p[j], v[j * n_dim + d], sum);
+        }
+        out[d] = sum;
+    }
+}
+
+void exaone_kernels_avx2(exaone_kernels *k) {
+#define K(name, result, args) k->name = name;
+    EXAONE_KERNELS(K)
+#undef K
+}
+#endif

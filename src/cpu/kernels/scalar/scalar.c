@@ -1,0 +1,82 @@
+/* Plain C kernels: the specification of each. Sums are taken in double and rounded once. */
+#include <math.h>
+
+#include "base/half.h"
+#include "cpu/kernels/kernels.h"
+
+static float load_f32(const void *w, size_t i) {
+    return ((const float *)w)[i];
+}
+
+static float load_bf16(const void *w, size_t i) {
+    return exaone_bf16_to_f32(((const uint16_t *)w)[i]);
+}
+
+static float load_f16(const void *w, size_t i) {
+    return exaone_f16_to_f32(((const uint16_t *)w)[i]);
+}
+
+#define MATMUL(type)                                                                                                       \
+    static void matmul_##type(float *out, size_t out_stride, const float *x, size_t x_stride, size_t n_rows,               \
+                              const void *w, const float *bias, size_t n_out, size_t n_in) {                               \
+        for (size_t r = 0; r < n_rows; r++) {                                                                              \
+            for (size_t o = 0; o < n_out; o++) {                                                                           \
+                double sum = bias ? (double)bias[o] : 0.0;                                                                 \
+                for (size_t i = 0; i < n_in; i++) {                                                                        \
+                    sum += (double)x[r * x_stride + i] * (double)load_##type(w, o * n_in + i);                             \
+                }                                                                                                          \
+                out[r * out_stride + o] = (float)sum;                                                                      \
+            }                                                                                                              \
+        }                                                                                                                  \
+    }
+MATMUL(f32)
+MATMUL(bf16)
+MATMUL(f16)
+
+static void rms_norm(float *out, const float *x, const float *w, size_t n, float eps) {
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        sum += (double)x[i] * (double)x[i];
+    }
+    float scale = (float)(1.0 / sqrt(sum / (double)n + (double)eps));
+    for (size_t i = 0; i < n; i++) {
+        out[i] = w[i] * (x[i] * scale);
+    }
+}
+
+static void silu_mul(float *gate, const float *up, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        gate[i] = gate[i] / (1.0f + expf(-gate[i])) * up[i];
+    }
+}
+
+static float softmax_exp(float *x, size_t n, float scale, float *max) {
+    float m = *max;
+    for (size_t i = 0; i < n; i++) {
+        x[i] *= scale;
+        m = x[i] > m ? x[i] : m;
+    }
+    *max = m;
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        x[i] = m == -INFINITY ? 0 : expf(x[i] - m);
+        sum += (double)x[i];
+    }
+    return (float)sum;
+}
+
+static void weighted_sum(float *out, const float *p, const float *v, size_t n, size_t n_dim) {
+    for (size_t d = 0; d < n_dim; d++) {
+        double sum = (double)out[d];
+        for (size_t j = 0; j < n; j++) {
+            sum += (double)p[j] * (double)v[j * n_dim + d];
+        }
+        out[d] = (float)sum;
+    }
+}
+
+void exaone_kernels_scalar(exaone_kernels *k) {
+#define K(name, result, args) k->name = name;
+    EXAONE_KERNELS(K)
+#undef K
+}
