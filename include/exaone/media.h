@@ -21,7 +21,8 @@ extern "C" {
  * never depend on it. */
 typedef struct exaone_parallel exaone_parallel;
 
-/* ---- limits -------------------------------------------------------------------------------------------------------------- */
+/* ---- limits --------------------------------------------------------------------------------------------------------------
+ */
 
 /* Ceilings for media from outside, checked before memory is taken. A field that is 0 means its default. */
 typedef struct exaone_media_limits {
@@ -37,7 +38,8 @@ typedef struct exaone_media_limits {
 /* `limits` with the zeros replaced; NULL: all defaults. */
 EXAONE_API exaone_media_limits exaone_media_limits_resolve(const exaone_media_limits *limits);
 
-/* ---- decoding ------------------------------------------------------------------------------------------------------------ */
+/* ---- decoding ------------------------------------------------------------------------------------------------------------
+ */
 
 /* A picture, 8 bits per channel, upright. Zeroed = empty. */
 typedef struct exaone_image {
@@ -62,8 +64,8 @@ EXAONE_API const char *exaone_image_format_name(exaone_image_format format); /* 
 
 typedef struct exaone_image_options {
     exaone_media_limits limits;
-    /* The reference clips 16-bit grey at 255 (a nearly white picture) where every other 16-bit type keeps the high byte. Default
-     * false: the high byte for grey too. True: clip, as the reference. */
+    /* The reference clips 16-bit grey at 255 (a nearly white picture) where every other 16-bit type keeps the high byte.
+     * Default false: the high byte for grey too. True: clip, as the reference. */
     bool strict_reference;
 } exaone_image_options;
 
@@ -82,9 +84,11 @@ EXAONE_API EXAONE_MUST_USE exaone_status exaone_image_decode(const uint8_t *byte
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_image_decode_file(const char *path, const exaone_image_options *options,
                                                                   exaone_image *out, exaone_error *err);
 
-/* ---- configuration ------------------------------------------------------------------------------------------------------- */
+/* ---- configuration -------------------------------------------------------------------------------------------------------
+ */
 
-/* The reference has two image processors that differ in the last bits: torchvision's (its default, and ours) and Pillow's. */
+/* The reference has two image processors that differ in the last bits: torchvision's (its default, and ours) and Pillow's.
+ */
 typedef enum exaone_resize_backend { EXAONE_RESIZE_TORCHVISION, EXAONE_RESIZE_PIL } exaone_resize_backend;
 
 /* How pictures become pixel values. */
@@ -103,13 +107,13 @@ typedef struct exaone_processor_config {
     exaone_pixel_config video;
     /* frame sampling of videos */
     bool do_sample_frames;
-    double fps;        /* 0: not set */
+    double fps;         /* 0: not set */
     int64_t num_frames; /* 0: not set */
     int64_t min_frames, max_frames;
 } exaone_processor_config;
 
-/* The defaults of the reference with the released pixel limits: images 3136 … 3,211,264, videos 100,352 … 602,112, CLIP's mean
- * and std, 4 … 768 frames, no sampling. */
+/* The defaults of the reference with the released pixel limits: images 3136 … 3,211,264, videos 100,352 … 602,112, CLIP's
+ * mean and std, 4 … 768 frames, no sampling. */
 EXAONE_API exaone_processor_config exaone_processor_config_default(void);
 
 typedef enum exaone_processor_file {
@@ -118,63 +122,67 @@ typedef enum exaone_processor_file {
     EXAONE_PROCESSOR_BOTH   /* processor_config.json: its members image_processor and video_processor */
 } exaone_processor_file;
 
-/* Reads a JSON file's bytes over *config: what it does not name stays. Settings that would need something this engine does not
- * do (do_resize false, another resample, …) are refused by name. On failure *config is unchanged.
- * Errors: EXAONE_ERR_FORMAT, _UNSUPPORTED, _MEMORY. */
-EXAONE_API EXAONE_MUST_USE exaone_status exaone_processor_config_parse(const char *json, size_t n, exaone_processor_file kind,
+/* Reads a JSON file's bytes over *config: what it does not name stays. Settings that would need something this engine does
+ * not do (do_resize false, another resample, …) are refused by name. On failure *config is unchanged. Errors:
+ * EXAONE_ERR_FORMAT, _UNSUPPORTED, _MEMORY. */
+EXAONE_API EXAONE_MUST_USE exaone_status exaone_processor_config_parse(const char *json, size_t n,
+                                                                       exaone_processor_file kind,
                                                                        exaone_processor_config *config, exaone_error *err);
-/* Defaults, then the files of a model folder as the reference ranks them: the members of processor_config.json if there are any,
- * else preprocessor_config.json and video_preprocessor_config.json. Files that are absent are no error. */
+/* Defaults, then the files of a model folder as the reference ranks them: the members of processor_config.json if there are
+ * any, else preprocessor_config.json and video_preprocessor_config.json. Files that are absent are no error. */
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_processor_config_load(const char *folder, exaone_processor_config *config,
                                                                       exaone_error *err);
 /* Are all numbers usable (sizes 1 … 256, pixel limits 1 … 2^40, finite mean, std not 0 …)? EXAONE_ERR_ARGUMENT. */
-EXAONE_API EXAONE_MUST_USE exaone_status exaone_processor_config_check(const exaone_processor_config *config, exaone_error *err);
+EXAONE_API EXAONE_MUST_USE exaone_status exaone_processor_config_check(const exaone_processor_config *config,
+                                                                       exaone_error *err);
 
-/* ---- steps --------------------------------------------------------------------------------------------------------------- */
+/* ---- steps ---------------------------------------------------------------------------------------------------------------
+ */
 
-/* The size to which an h x w picture is stretched: multiples of `factor` (patch_size * merge_size), near the aspect ratio, of
- * min_pixels to max_pixels. Exactly the reference's function, also where it is odd (10 x 2000 shrinks to 28 x 812).
+/* The size to which an h x w picture is stretched: multiples of `factor` (patch_size * merge_size), near the aspect ratio,
+ * of min_pixels to max_pixels. Exactly the reference's function, also where it is odd (10 x 2000 shrinks to 28 x 812).
  * Errors: EXAONE_ERR_ARGUMENT: a side, factor or limit is not positive, or the result does not fit 32 bits;
  * EXAONE_ERR_LIMIT: long / short > 200. */
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_smart_resize(uint32_t h, uint32_t w, int64_t min_pixels, int64_t max_pixels,
                                                              uint32_t factor, uint32_t *H, uint32_t *W, exaone_error *err);
 
-/* Bicubic with antialiasing, bit for bit the backend's. src [h, w, 3], dst [H, W, 3] (must not overlap); all sides at least 1
- * and at most 2^24. Errors: EXAONE_ERR_ARGUMENT, _MEMORY. */
-EXAONE_API EXAONE_MUST_USE exaone_status exaone_resize_rgb(const uint8_t *src, uint32_t h, uint32_t w, uint8_t *dst, uint32_t H,
-                                                           uint32_t W, exaone_resize_backend backend,
+/* Bicubic with antialiasing, bit for bit the backend's. src [h, w, 3], dst [H, W, 3] (must not overlap); all sides at least
+ * 1 and at most 2^24. Errors: EXAONE_ERR_ARGUMENT, _MEMORY. */
+EXAONE_API EXAONE_MUST_USE exaone_status exaone_resize_rgb(const uint8_t *src, uint32_t h, uint32_t w, uint8_t *dst,
+                                                           uint32_t H, uint32_t W, exaone_resize_backend backend,
                                                            const exaone_parallel *parallel, exaone_error *err);
 
 /* Rescales, normalises and cuts one group of temporal_patch_size frames (an image: the same frame each time) into
- * (H / patch) * (W / patch) rows of 3 * temporal * patch * patch values. Rows run over blocks of merge x merge patches; columns
- * are channel, frame, y, x. H and W must be multiples of patch * merge (asserted). frames: [temporal_patch_size] pointers to
- * [H, W, 3]. */
+ * (H / patch) * (W / patch) rows of 3 * temporal * patch * patch values. Rows run over blocks of merge x merge patches;
+ * columns are channel, frame, y, x. H and W must be multiples of patch * merge (asserted). frames: [temporal_patch_size]
+ * pointers to [H, W, 3]. */
 EXAONE_API void exaone_patches(const uint8_t *const *frames, uint32_t H, uint32_t W, const exaone_pixel_config *config,
                                const exaone_parallel *parallel, float *out);
 
 /* Pixel values of one image or video. Zeroed = empty. */
 typedef struct exaone_pixels {
-    float *values;    /* [rows, cols] f32, owned */
-    size_t rows, cols; /* rows = grid[0] * grid[1] * grid[2]; cols = 3 * temporal * patch * patch (1176) */
-    uint32_t grid[3]; /* t, h, w in patches */
+    float *values;          /* [rows, cols] f32, owned */
+    size_t rows, cols;      /* rows = grid[0] * grid[1] * grid[2]; cols = 3 * temporal * patch * patch (1176) */
+    uint32_t grid[3];       /* t, h, w in patches */
     uint32_t height, width; /* of the resized frames, in pixels */
-    uint32_t frames;  /* frames in `resized`: 1 for an image, t * temporal_patch_size for a video */
-    uint8_t *resized; /* [frames, height, width, 3] or NULL; owned */
+    uint32_t frames;        /* frames in `resized`: 1 for an image, t * temporal_patch_size for a video */
+    uint8_t *resized;       /* [frames, height, width, 3] or NULL; owned */
 } exaone_pixels;
 
 EXAONE_API void exaone_pixels_release(exaone_pixels *pixels); /* frees and empties; NULL and empty are fine */
 /* Tokens of the text that the pixels fill: rows / merge_size^2. */
 EXAONE_API size_t exaone_pixels_tokens(const exaone_pixels *pixels, const exaone_pixel_config *config);
 
-/* Fills the sizes and allocates `values` (and `resized` if asked) for n_frames frames, rounded up to whole groups, that will be
- * resized to H x W. For exaone_preprocess_image and the video code. Errors: EXAONE_ERR_ARGUMENT, _MEMORY. */
+/* Fills the sizes and allocates `values` (and `resized` if asked) for n_frames frames, rounded up to whole groups, that will
+ * be resized to H x W. For exaone_preprocess_image and the video code. Errors: EXAONE_ERR_ARGUMENT, _MEMORY. */
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_pixels_init(exaone_pixels *pixels, uint32_t n_frames, uint32_t H, uint32_t W,
                                                             const exaone_pixel_config *config, bool keep_resized,
                                                             exaone_error *err);
 
 /* All of it for one decoded image. keep_resized: also give the picture after the resize. *out belongs to the caller
  * (exaone_pixels_release); empty on failure. Errors: EXAONE_ERR_ARGUMENT, _LIMIT (aspect ratio), _MEMORY. */
-EXAONE_API EXAONE_MUST_USE exaone_status exaone_preprocess_image(const exaone_image *image, const exaone_pixel_config *config,
+EXAONE_API EXAONE_MUST_USE exaone_status exaone_preprocess_image(const exaone_image *image,
+                                                                 const exaone_pixel_config *config,
                                                                  const exaone_parallel *parallel, bool keep_resized,
                                                                  exaone_pixels *out, exaone_error *err);
 
