@@ -1,5 +1,4 @@
 /* Files: read-only mapping, bounded reading, atomic writing. */
-#define _GNU_SOURCE
 #include "base/file.h"
 
 #include <errno.h>

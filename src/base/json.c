@@ -1,5 +1,4 @@
 /* JSON reader and writer: see json.h. The reader is iterative (a stack of open containers, at most MAX_DEPTH). */
-#define _GNU_SOURCE
 #include "base/json.h"
 
 #include <errno.h>
@@ -327,7 +326,7 @@ exaone_status exaone_json_parse(const char *text, size_t n, exaone_arena *arena,
     bool more = true;
     skip_space(&r);
     while (more) {
-        exaone_json *j;
+        exaone_json *j = NULL;
         exaone_status s = read_member(&r, depth ? &stack[depth - 1] : NULL, &j);
         if (s != EXAONE_OK) {
             return s;
