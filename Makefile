@@ -1,55 +1,198 @@
-# exaone.c: see README.md. Targets: all, demo, test, check, asan, tsan, fuzz, install, setup, clean.
+# exaone.c: `make help` lists the targets. New files need no line here: src/AREA/*.c, cli/*.c, examples/*.c,
+# tests/AREA/test_*.c, tests/AREA/test_*.sh, tests/tools/*.c and tests/fuzz/fuzz_*.c are found by name.
 MAKEFLAGS += --no-builtin-rules
-CC ?= cc
+SHELL := /bin/sh
 BUILD ?= build
 PREFIX ?= /usr/local
+FUZZ_SECONDS ?= 60
+
+ifndef EXAONE_READY
+# First pass: install what is missing, then build the same goals with compiler and pkg-config surely in place. Runs
+# nproc jobs unless -j is given.
+GOALS := $(or $(MAKECMDGOALS),all)
+GROUPS := library program video
+GROUPS += $(if $(findstring test,$(GOALS)),test) $(if $(filter asan tsan fuzz check,$(GOALS)),test)
+GROUPS += $(filter check fuzz,$(GOALS)) $(if $(filter setup,$(GOALS)),test check fuzz)
+
+.PHONY: $(GOALS) second-pass
+$(GOALS): second-pass ; @:
+second-pass:
+	$(if $(filter-out clean help,$(GOALS)),@tools/setup.sh $(GROUPS))
+	+@$(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$$(nproc)) EXAONE_READY=1 $(GOALS)
+else
+
+CC ?= cc
 OPT ?= -O2 -g
-PKGS := libutf8proc libjpeg libpng libwebp libwebpdemux libcurl libcrypto libedit
-OPTIONAL_PKGS := libavformat libavcodec libswscale libavutil
-HAVE_FFMPEG := $(shell pkg-config --exists $(OPTIONAL_PKGS) 2>/dev/null && echo 1)
+WERROR ?= -Werror
+Q := $(if $(V),,@)
+VERSION := $(shell sed -n 's/^.define EXAONE_VERSION "\(.*\)"/\1/p' include/exaone/version.h)
+SOVERSION := $(firstword $(subst ., ,$(VERSION)))
 
-WARN := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
-CPPFLAGS += -Iinclude -Isrc $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-ifeq ($(HAVE_FFMPEG),1)
-CPPFLAGS += -DEXAONE_HAVE_FFMPEG=1
-PKGS += $(OPTIONAL_PKGS)
+# Libraries: the modules of tools/packages.txt; without FFmpeg the video part is left out.
+modules = $(shell awk '$$1 == "$(1)" && $$3 != "-" { gsub(",", " ", $$3); print $$3 }' tools/packages.txt)
+LIB_MODULES := $(call modules,library)
+PROGRAM_MODULES := $(call modules,program)
+VIDEO_MODULES := $(call modules,video)
+HAVE_VIDEO := $(shell pkg-config --exists $(VIDEO_MODULES) && echo 1)
+ifeq ($(HAVE_VIDEO),1)
+LIB_MODULES += $(VIDEO_MODULES)
+else
+$(info FFmpeg's libraries are not installed: building without video)
 endif
-CFLAGS += -std=c11 -D_GNU_SOURCE $(OPT) $(WARN) -fPIC -fvisibility=hidden -fno-strict-aliasing -ffp-contract=off -pthread $(SAN)
-LDLIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lgif -lm -pthread
+LIB_LIBS := -lgif -lm -pthread
+LDLIBS := $(shell pkg-config --libs $(LIB_MODULES)) $(LIB_LIBS)
+PROGRAM_LIBS := $(shell pkg-config --libs $(PROGRAM_MODULES))
 
-LIB_SRC := $(sort $(wildcard src/*/*.c src/cpu/kernels/*.c src/cpu/kernels/*/*.c))
+WARN := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes -Wmissing-prototypes -Wvla $(WERROR)
+CPPFLAGS += -Iinclude -Isrc -D_GNU_SOURCE= $(if $(HAVE_VIDEO),-DEXAONE_HAVE_FFMPEG=1)
+CPPFLAGS += $(shell pkg-config --cflags $(LIB_MODULES) $(PROGRAM_MODULES))
+CFLAGS += -std=c11 $(OPT) $(WARN) -fPIC -fvisibility=hidden -fno-strict-aliasing -ffp-contract=off -pthread $(SAN)
+CFLAGS += $(if $(FUZZ),-fsanitize=fuzzer-no-link)
+
+# Instruction sets: one line per kernel folder that is not plain C, left out on other processors.
+ISA_FLAGS :=
+ISA_x86_64 := avx2
+ISA_aarch64 :=
+MACHINE := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
+ISA_LEVELS := scalar $(ISA_$(MACHINE))
+$(BUILD)/src/cpu/kernels/avx2/%.o: ISA_FLAGS := -mavx2 -mfma -mf16c
+
+LIB_SRC := $(sort $(wildcard src/*/*.c src/cpu/kernels/*.c $(ISA_LEVELS:%=src/cpu/kernels/%/*.c)))
 CLI_SRC := $(sort $(wildcard cli/*.c))
+EXAMPLE_SRC := $(sort $(wildcard examples/*.c))
 TEST_SRC := $(sort $(wildcard tests/*/test_*.c))
+TOOL_SRC := $(sort $(wildcard tests/tools/*.c))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 SUPPORT_SRC := $(sort $(wildcard tests/support/*.c))
-OBJ = $(patsubst %.c,$(BUILD)/%.o,$(1))
-LIB := $(BUILD)/libexaone.a
-TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(TEST_SRC))
-FUZZERS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(FUZZ_SRC))
+obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
+bin = $(patsubst %.c,$(BUILD)/%,$(1))
 
-all: $(BUILD)/exaone
+STATIC := $(BUILD)/libexaone.a
+SHARED := $(BUILD)/libexaone.so
+PROGRAM := $(BUILD)/exaone
+LINK = $(CC) $(CFLAGS) $(LDFLAGS)
 
-$(BUILD)/src/cpu/kernels/avx2/%.o: CFLAGS += -mavx2 -mfma -mf16c
+all: $(PROGRAM) $(STATIC) $(SHARED) $(call bin,$(EXAMPLE_SRC))
 
-$(BUILD)/%.o: %.c
+# Stamps: changed flags rebuild, a file added or removed archives again. The data folder concerns the program only, so that
+# `make install PREFIX=` after `make` compiles one folder.
+DATADIR := $(PREFIX)/share/exaone
+FLAGS := $(strip $(CC) $(CPPFLAGS) $(CFLAGS))
+$(shell mkdir -p $(BUILD))
+ifneq ($(file <$(BUILD)/.flags),$(FLAGS))
+$(file >$(BUILD)/.flags,$(FLAGS))
+endif
+ifneq ($(file <$(BUILD)/.sources),$(LIB_SRC))
+$(file >$(BUILD)/.sources,$(LIB_SRC))
+endif
+ifneq ($(file <$(BUILD)/.datadir),$(DATADIR))
+$(file >$(BUILD)/.datadir,$(DATADIR))
+endif
+
+$(BUILD)/cli/%.o: CPPFLAGS += -DEXAONE_DATADIR='"$(DATADIR)"'
+$(call obj,$(CLI_SRC)): $(BUILD)/.datadir
+
+$(BUILD)/%.o: %.c $(BUILD)/.flags
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+	$(if $(V),,@echo "  CC   $<")
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(ISA_FLAGS) -MMD -MP -c $< -o $@
 
-$(LIB): $(call OBJ,$(LIB_SRC))
+$(STATIC): $(call obj,$(LIB_SRC)) $(BUILD)/.sources
 	@rm -f $@
-	ar rcs $@ $^
+	$(if $(V),,@echo "  AR   $@")
+	$(Q)$(AR) rcs $@ $(filter %.o,$^)
 
-$(BUILD)/exaone: $(call OBJ,$(CLI_SRC)) $(LIB)
-	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+# The real file is libexaone.so.VERSION; only what include/exaone declares is visible in it.
+$(SHARED): $(call obj,$(LIB_SRC)) $(BUILD)/.sources
+	$(if $(V),,@echo "  LD   $@.$(VERSION)")
+	$(Q)$(LINK) -shared -Wl,-soname,$(@F).$(SOVERSION) $(if $(SAN),,-Wl,--no-undefined) $(filter %.o,$^) $(LDLIBS) \
+		-o $@.$(VERSION)
+	@ln -sf $(@F).$(VERSION) $@.$(SOVERSION)
+	@ln -sf $(@F).$(SOVERSION) $@
 
-tests: $(TESTS)
+$(PROGRAM): $(call obj,$(CLI_SRC)) $(STATIC)
+	$(if $(V),,@echo "  LD   $@")
+	$(Q)$(LINK) $(filter %.o %.a,$^) $(LDLIBS) $(PROGRAM_LIBS) -o $@
 
-$(BUILD)/tests/%: $(BUILD)/tests/%.o $(call OBJ,$(SUPPORT_SRC)) $(LIB)
-	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -lcmocka -o $@
+# Examples see the library as a stranger does: the public headers and the shared library.
+$(BUILD)/examples/%: $(BUILD)/examples/%.o $(SHARED)
+	$(if $(V),,@echo "  LD   $@")
+	$(Q)$(LINK) $< -L$(BUILD) -lexaone -Wl,-rpath,'$$ORIGIN/..' -lm -o $@
+
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(call obj,$(SUPPORT_SRC)) $(STATIC)
+	$(if $(V),,@echo "  LD   $@")
+	$(Q)$(LINK) $(filter %.o %.a,$^) $(LDLIBS) -lcmocka -o $@
+
+# A fuzz target is a replayer of its corpus, except under `make fuzz`.
+FUZZ_MAIN := $(if $(FUZZ),,$(BUILD)/tests/fuzz/driver.o)
+$(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_MAIN) $(STATIC)
+	$(if $(V),,@echo "  LD   $@")
+	$(Q)$(LINK) $(if $(FUZZ),-fsanitize=fuzzer) $(filter %.o %.a,$^) $(LDLIBS) -o $@
+
+tests: $(call bin,$(TEST_SRC) $(TOOL_SRC) $(FUZZ_SRC))
+
+test: all tests
+	@BUILD=$(BUILD) tests/run.sh
+
+demo: $(PROGRAM)
+	@tools/demo.sh $(PROGRAM)
+
+check: $(STATIC) $(SHARED)
+	@BUILD=$(BUILD) tools/check/all.sh
+
+asan:
+	+@$(MAKE) BUILD=build-asan OPT="-O1 -g" SAN="-fsanitize=address,undefined -fno-sanitize-recover=all" test
+
+tsan:
+	+@$(MAKE) BUILD=build-tsan OPT="-O1 -g" SAN="-fsanitize=thread" test
+
+# Clang warns about other things than gcc does, hence no -Werror.
+fuzz:
+	+@$(MAKE) BUILD=build-fuzz CC=clang WERROR= OPT="-O1 -g" FUZZ=1 \
+		SAN="-fsanitize=address,undefined -fno-sanitize-recover=all" fuzz-run
+
+fuzz-run: $(call bin,$(FUZZ_SRC))
+	@BUILD=$(BUILD) FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/run.sh
+
+# DESTDIR is put before PREFIX for the copy only.
+TO := $(DESTDIR)$(PREFIX)
+install: all
+	install -d $(TO)/bin $(TO)/include/exaone $(TO)/lib/pkgconfig $(TO)/share/man/man1 $(TO)/share/exaone/models/tiny
+	install -m 755 $(PROGRAM) $(TO)/bin/exaone
+	install -m 644 include/exaone/*.h $(TO)/include/exaone/
+	install -m 644 $(STATIC) $(TO)/lib/
+	install -m 755 $(SHARED).$(VERSION) $(TO)/lib/
+	ln -sf libexaone.so.$(VERSION) $(TO)/lib/libexaone.so.$(SOVERSION)
+	ln -sf libexaone.so.$(SOVERSION) $(TO)/lib/libexaone.so
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@MODULES@|$(LIB_MODULES)|' -e 's|@LIBS@|$(LIB_LIBS)|' \
+		tools/exaone.pc.in > $(TO)/lib/pkgconfig/exaone.pc
+	install -m 644 docs/man/exaone.1 $(TO)/share/man/man1/
+	install -m 644 models/tiny/* $(TO)/share/exaone/models/tiny/
+	install -D -m 644 completions/exaone.bash $(TO)/share/bash-completion/completions/exaone
+	install -D -m 644 completions/exaone.zsh $(TO)/share/zsh/site-functions/_exaone
+	install -D -m 644 completions/exaone.fish $(TO)/share/fish/vendor_completions.d/exaone.fish
+	$(if $(DESTDIR),,-@ldconfig 2>/dev/null)
+
+setup:
+	@echo "all packages are installed"
 
 clean:
-	rm -rf $(BUILD)
+	rm -rf build build-asan build-tsan build-fuzz $(BUILD)
 
-.PHONY: all tests clean
+help:
+	@echo "make            build/exaone, the libraries and the examples"
+	@echo "make demo       build, then ask the built-in tiny model about an image, a video and a sum"
+	@echo "make test       every test; the last line counts them"
+	@echo "make check      the static rules: includes, symbols, calls, headers, sizes, format, cppcheck, links"
+	@echo "make asan       the tests under the address and undefined-behaviour sanitizers"
+	@echo "make tsan       the tests under the thread sanitizer"
+	@echo "make fuzz       every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds"
+	@echo "make install    to PREFIX=$(PREFIX), below DESTDIR if given"
+	@echo "make setup      install the Debian/Ubuntu packages that are missing (the others do it too)"
+	@echo "make clean      remove what was built"
+	@echo "V=1 shows the commands, BUILD=DIR builds elsewhere"
+
+.PHONY: all tests test demo check asan tsan fuzz fuzz-run install setup clean help
 .SECONDARY:
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -name '*.d')
+endif
