@@ -29,7 +29,6 @@ typedef struct exaone_media_limits {
     uint64_t max_encoded_bytes; /* of one file; default 64 MiB for images (1 GiB for videos: max_video_bytes) */
     uint64_t max_pixels;        /* width * height of one image or frame; default 100,000,000 */
     uint32_t max_side;          /* width and height each; default 65,535 */
-    uint32_t max_ratio;         /* long side / short side; default 200, as the reference; more is refused */
     uint32_t max_frames;        /* frames kept of one video; default 768 */
     uint64_t max_video_bytes;   /* of one video file; default 1 GiB */
     uint64_t max_video_frames;  /* frames that a video may have before sampling; default 1,000,000 */
