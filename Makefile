@@ -12,7 +12,7 @@ ifndef EXAONE_READY
 GOALS := $(or $(MAKECMDGOALS),all)
 GROUPS := library program video
 GROUPS += $(if $(findstring test,$(GOALS)),test) $(if $(filter asan tsan fuzz check,$(GOALS)),test)
-GROUPS += $(filter check fuzz,$(GOALS)) $(if $(filter setup,$(GOALS)),test check fuzz)
+GROUPS += $(filter check fuzz,$(GOALS)) $(if $(filter format,$(GOALS)),check) $(if $(filter setup,$(GOALS)),test check fuzz)
 
 .PHONY: $(GOALS) second-pass
 $(GOALS): second-pass ; @:
@@ -140,6 +140,9 @@ demo: $(PROGRAM)
 check: $(STATIC) $(SHARED)
 	@BUILD=$(BUILD) tools/check/all.sh
 
+format:
+	@tools/check/format.sh --fix
+
 asan:
 	+@$(MAKE) BUILD=build-asan OPT="-O1 -g" SAN="-fsanitize=address,undefined -fno-sanitize-recover=all" test
 
@@ -184,6 +187,7 @@ help:
 	@echo "make demo       build, then ask the built-in tiny model about an image, a video and a sum"
 	@echo "make test       every test; the last line counts them"
 	@echo "make check      the static rules: includes, symbols, calls, headers, sizes, format, cppcheck, links"
+	@echo "make format     clang-format on every source file"
 	@echo "make asan       the tests under the address and undefined-behaviour sanitizers"
 	@echo "make tsan       the tests under the thread sanitizer"
 	@echo "make fuzz       every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds"
@@ -192,7 +196,7 @@ help:
 	@echo "make clean      remove what was built"
 	@echo "V=1 shows the commands, BUILD=DIR builds elsewhere"
 
-.PHONY: all tests test demo check asan tsan fuzz fuzz-run install setup clean help
+.PHONY: all tests test demo check format asan tsan fuzz fuzz-run install setup clean help
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d')
 endif
