@@ -180,8 +180,8 @@ static void test_filters_against_slow(void **state) {
         slow_filter(slow, n, &p);
         for (size_t i = 0; i < n; i++) {
             if (mine[i] != slow[i]) {
-                fail_msg("round %d, %zu tokens: score %zu is %g, not %g (h %g k %d p %g min %g typ %g eps %g eta %g)", round,
-                         n, i, (double)mine[i], (double)slow[i], p.top_h, p.top_k, p.top_p, p.min_p, p.typical_p,
+                fail_msg("round %d, %zu tokens: score %zu is %g, not %g (h %g k %d p %g min %g typ %g eps %g eta %g)", k, n,
+                         i, (double)mine[i], (double)slow[i], p.top_h, p.top_k, p.top_p, p.min_p, p.typical_p,
                          p.epsilon_cutoff, p.eta_cutoff);
             }
             n_kept += mine[i] != -INFINITY;
@@ -195,12 +195,23 @@ static void test_filters_against_slow(void **state) {
     assert_in_range(n_kept * 100 / n_all, 5, 60);
 }
 
+static unsigned kept_of(exaone_sampling p, const float *scores, size_t n) {
+    float out[8];
+    exaone_sampler *s = make(&p, n);
+    assert_int_equal(exaone_sampler_process(s, scores, out, NULL), EXAONE_OK);
+    exaone_sampler_free(s);
+    unsigned mine = 0;
+    for (size_t i = 0; i < n; i++) {
+        mine |= (unsigned)(out[i] != -INFINITY) << i;
+    }
+    return mine;
+}
+
 /* Extreme settings on easy scores; the last token is never removed. */
 static void test_extremes(void **state) {
     (void)state;
     const float scores[6] = {1, 3, 2, 3, -100, -0.0f};
     exaone_sampling p;
-    float out[6];
     for (int k = 0; k < 7; k++) {
         exaone_sampling_default(&p);
         static const unsigned kept[] = {0x08, 0x0A, 0x0A, 0x0A, 0x0A, 0x2F, 0x3F}; /* bit i = token i */
@@ -209,15 +220,29 @@ static void test_extremes(void **state) {
         p.min_p = k == 2 ? 1 : 0;
         p.epsilon_cutoff = k == 3 ? 0.999 : 0;
         p.eta_cutoff = k == 4 ? 0.999 : 0;
-        exaone_sampler *s = make(&p, 6);
-        assert_int_equal(exaone_sampler_process(s, scores, out, NULL), EXAONE_OK);
-        unsigned mine = 0;
-        for (unsigned i = 0; i < 6; i++) {
-            mine |= (unsigned)(out[i] != -INFINITY) << i;
-        }
-        assert_int_equal(mine, kept[k]);
-        exaone_sampler_free(s);
+        assert_int_equal(kept_of(p, scores, 6), kept[k]);
     }
+}
+
+/* Thresholds that are met exactly, in numbers that f64 holds exactly. */
+static void test_exact_thresholds(void **state) {
+    (void)state;
+    exaone_sampling p;
+    exaone_sampling_default(&p);
+    const float equal[4] = {1, 1, 1, 1}, zeros[3] = {-0.0f, 0, -1}, five[5] = {-3, 1, 1, 1, 1};
+    p.top_p = 0.5; /* a sum of exactly 1 - top_p is dropped, of equal tokens the lower ids */
+    assert_int_equal(kept_of(p, equal, 4), 0xC);
+    p.top_k = 4; /* the same behind a filter that sorts */
+    assert_int_equal(kept_of(p, five, 5), 0x18);
+    exaone_sampling_default(&p);
+    p.top_h = 1; /* the whole entropy is kept */
+    assert_int_equal(kept_of(p, five, 5), 0x1F);
+    exaone_sampling_default(&p);
+    p.top_k = 1; /* 0.0 equals -0.0 */
+    assert_int_equal(kept_of(p, zeros, 3), 3);
+    p.top_k = 0;
+    p.top_p = 0.5;
+    assert_int_equal(kept_of(p, (float[2]){0, -0.0f}, 2), 2);
 }
 
 /* ---- random numbers ---- */
@@ -364,11 +389,9 @@ static void test_clone_history(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_filters_against_slow),
-        cmocka_unit_test(test_extremes),
-        cmocka_unit_test(test_philox),
-        cmocka_unit_test(test_distribution),
-        cmocka_unit_test(test_seeds_and_clones),
+        cmocka_unit_test(test_filters_against_slow), cmocka_unit_test(test_extremes),
+        cmocka_unit_test(test_exact_thresholds),     cmocka_unit_test(test_philox),
+        cmocka_unit_test(test_distribution),         cmocka_unit_test(test_seeds_and_clones),
         cmocka_unit_test(test_clone_history),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
