@@ -1,0 +1,306 @@
+/* Opening a model: files, configuration, tokenizer, processor, thread pool, backend, binding. The only place that names a
+ * backend. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "cpu/cpu.h"
+#include "engine/engine_internal.h"
+#include "text/tokenizer.h"
+#include "weights/gguf.h"
+
+enum { MAX_TEMPLATE_BYTES = 1 << 20, MAX_DEFAULT_THREADS = 64 };
+
+/* Cores this process may run on. */
+static int usable_cores(void) {
+    cpu_set_t set;
+    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    return n < 1 ? 1 : n > MAX_DEFAULT_THREADS ? MAX_DEFAULT_THREADS : n;
+}
+
+static exaone_string_view view(const exaone_gguf *g, const char *key) {
+    exaone_gguf_view v;
+    return exaone_gguf_string(exaone_gguf_find(g, key), &v) ? (exaone_string_view){v.text, v.n} : (exaone_string_view){NULL, 0};
+}
+
+static int64_t token_id(const exaone_gguf *g, const char *key) {
+    int64_t id;
+    return exaone_gguf_int(exaone_gguf_find(g, key), &id) ? id : -1;
+}
+
+static exaone_status string_array(const exaone_gguf *g, const char *key, exaone_string_view **out, size_t *n, exaone_error *err) {
+    const exaone_gguf_kv *kv = exaone_gguf_find(g, key);
+    exaone_gguf_view *views = NULL;
+    *out = NULL;
+    *n = 0;
+    if (!kv) {
+        return EXAONE_OK;
+    }
+    exaone_status s = exaone_gguf_strings(kv, &views, err);
+    if (s != EXAONE_OK) {
+        return s;
+    }
+    exaone_string_view *strings = exaone_mem_array(kv->count, sizeof *strings);
+    for (size_t i = 0; strings && i < kv->count; i++) {
+        strings[i] = (exaone_string_view){views[i].text, views[i].n};
+    }
+    free(views);
+    if (!strings) {
+        return exaone_fail_memory(err, key, kv->count * sizeof *strings);
+    }
+    *out = strings;
+    *n = kv->count;
+    return EXAONE_OK;
+}
+
+static exaone_status token_types(const exaone_gguf *g, size_t n, int32_t **out, exaone_error *err) {
+    const exaone_gguf_kv *kv = exaone_gguf_find(g, "tokenizer.ggml.token_type");
+    *out = NULL;
+    if (!kv) {
+        return EXAONE_OK;
+    }
+    if (kv->type != EXAONE_GGUF_ARRAY || kv->count != n) {
+        return exaone_fail(err, EXAONE_ERR_FORMAT, "tokenizer.ggml.token_type has %llu entries, there are %zu tokens",
+                           (unsigned long long)kv->count, n);
+    }
+    int32_t *types = exaone_mem_array(n, sizeof *types);
+    if (!types) {
+        return exaone_fail_memory(err, "token types", n * sizeof *types);
+    }
+    for (size_t i = 0; i < n; i++) {
+        int64_t type = 0;
+        if (!exaone_gguf_int_at(kv, i, &type)) {
+            free(types);
+            return exaone_fail(err, EXAONE_ERR_FORMAT, "tokenizer.ggml.token_type[%zu] is no integer", i);
+        }
+        types[i] = type >= 0 && type <= 6 ? (int32_t)type : 0;
+    }
+    *out = types;
+    return EXAONE_OK;
+}
+
+static exaone_status gguf_tokenizer(const exaone_gguf *g, exaone_tokenizer **out, exaone_error *err) {
+    exaone_string_view *tokens = NULL, *merges = NULL;
+    int32_t *types = NULL;
+    exaone_tokenizer_arrays a = {.model = view(g, "tokenizer.ggml.model"), .pre = view(g, "tokenizer.ggml.pre")};
+    exaone_status s = string_array(g, "tokenizer.ggml.tokens", &tokens, &a.n_tokens, err);
+    if (s == EXAONE_OK) {
+        s = string_array(g, "tokenizer.ggml.merges", &merges, &a.n_merges, err);
+    }
+    if (s == EXAONE_OK) {
+        s = token_types(g, a.n_tokens, &types, err);
+    }
+    if (s == EXAONE_OK) {
+        a.tokens = tokens;
+        a.merges = merges;
+        a.types = types;
+        a.bos = token_id(g, "tokenizer.ggml.bos_token_id");
+        a.eos = token_id(g, "tokenizer.ggml.eos_token_id");
+        a.unk = token_id(g, "tokenizer.ggml.unknown_token_id");
+        a.pad = token_id(g, "tokenizer.ggml.padding_token_id");
+        s = exaone_tokenizer_from_arrays(&a, out, err);
+    }
+    free(tokens);
+    free(merges);
+    free(types);
+    return s;
+}
+
+static exaone_status open_tokenizer(exaone_engine *e, bool may_lack, exaone_error *err) {
+    const exaone_gguf *g = exaone_weights_gguf(e->weights);
+    exaone_status s;
+    if (g) {
+        bool absent = !exaone_gguf_find(g, "tokenizer.ggml.tokens");
+        s = absent && may_lack ? EXAONE_OK : gguf_tokenizer(g, &e->tokenizer, err);
+    } else {
+        char *path = exaone_path_join(exaone_weights_dir(e->weights), "tokenizer.json");
+        if (!path) {
+            return exaone_fail_memory(err, "a path", 1);
+        }
+        s = !exaone_file_exists(path) && may_lack ? EXAONE_OK : exaone_tokenizer_open(path, &e->tokenizer, err);
+        free(path);
+    }
+    int vocab = e->tokenizer ? exaone_tokenizer_vocab_size(e->tokenizer) : 0;
+    if (s == EXAONE_OK && vocab > e->config.vocab_size) {
+        s = exaone_fail(err, EXAONE_ERR_MODEL, "the tokenizer has %d ids, vocab_size is %d", vocab, e->config.vocab_size);
+    }
+    return s;
+}
+
+/* The template in GGUF metadata, chat_template.jinja, or the member of tokenizer_config.json is only compared, never run. */
+static exaone_status read_template(exaone_engine *e, exaone_error *err) {
+    const exaone_gguf *g = exaone_weights_gguf(e->weights);
+    if (g) {
+        exaone_string_view v = view(g, "tokenizer.chat_template");
+        if (v.bytes && v.n <= MAX_TEMPLATE_BYTES) {
+            e->chat_template = exaone_mem_string(v.bytes, v.n);
+            e->chat_template_len = v.n;
+            return e->chat_template ? EXAONE_OK : exaone_fail_memory(err, "the chat template", v.n);
+        }
+        return EXAONE_OK;
+    }
+    char *path = exaone_path_join(exaone_weights_dir(e->weights), "chat_template.jinja");
+    if (!path) {
+        return exaone_fail_memory(err, "a path", 1);
+    }
+    exaone_status s = EXAONE_OK;
+    if (exaone_file_exists(path)) {
+        s = exaone_file_read(path, MAX_TEMPLATE_BYTES, &e->chat_template, &e->chat_template_len, err);
+    }
+    free(path);
+    return s;
+}
+
+static exaone_status read_processor(exaone_engine *e, exaone_error *err) {
+    if (!exaone_weights_gguf(e->weights)) {
+        return exaone_processor_config_load(exaone_weights_dir(e->weights), &e->processor, err);
+    }
+    e->processor = exaone_processor_config_default();
+    const exaone_vision_config *v = &e->config.vision;
+    exaone_pixel_config *kinds[] = {&e->processor.image, &e->processor.video};
+    for (size_t i = 0; e->config.has_vision && i < 2; i++) {
+        exaone_pixel_config *p = kinds[i];
+        p->patch_size = (uint32_t)v->patch_size;
+        p->merge_size = (uint32_t)v->spatial_merge_size;
+        p->temporal_patch_size = (uint32_t)v->temporal_patch_size;
+        if (v->has_pixel_limits && i == 0) {
+            p->min_pixels = v->min_pixels;
+            p->max_pixels = v->max_pixels;
+        }
+        if (v->has_normalization) {
+            memcpy(p->mean, v->image_mean, sizeof p->mean);
+            memcpy(p->std, v->image_std, sizeof p->std);
+        }
+    }
+    return exaone_processor_config_check(&e->processor, err);
+}
+
+static void fill_info(exaone_engine *e, int n_threads) {
+    const exaone_config *c = &e->config;
+    exaone_model_info *i = &e->info;
+    *i = (exaone_model_info){
+        .vocab_size = c->vocab_size,
+        .hidden_size = c->hidden_size,
+        .num_hidden_layers = c->num_hidden_layers,
+        .max_position_embeddings = c->max_position_embeddings,
+        .image_token_id = c->image_token_id,
+        .video_token_id = c->video_token_id,
+        .has_vision = c->has_vision,
+        .has_mtp = c->num_mtp_layers > 0,
+        .n_eos_token_ids = c->n_eos_token_ids,
+        .format = exaone_weights_get_format(e->weights) == EXAONE_WEIGHTS_GGUF ? "gguf" : "safetensors",
+        .cpu_level = e->be->name,
+        .n_threads = n_threads,
+    };
+    memcpy(i->eos_token_ids, c->eos_token_ids, sizeof i->eos_token_ids);
+    const exaone_generation_config *g = &c->generation;
+    e->defaults = (exaone_generation_defaults){
+        .has_do_sample = g->has_do_sample,
+        .do_sample = g->do_sample,
+        .has_temperature = g->has_temperature,
+        .has_top_p = g->has_top_p,
+        .has_top_k = g->has_top_k,
+        .has_min_p = g->has_min_p,
+        .has_repetition_penalty = g->has_repetition_penalty,
+        .has_presence_penalty = g->has_presence_penalty,
+        .temperature = g->temperature,
+        .top_p = g->top_p,
+        .min_p = g->min_p,
+        .repetition_penalty = g->repetition_penalty,
+        .presence_penalty = g->presence_penalty,
+        .top_k = g->top_k,
+    };
+}
+
+static exaone_status open_parts(exaone_engine *e, const char *path, const exaone_engine_options *o, exaone_error *err) {
+    exaone_status s = exaone_weights_open(path, o->mmproj, &e->weights, err);
+    if (s == EXAONE_OK) {
+        s = exaone_config_load(e->weights, &e->config, err);
+    }
+    if (s == EXAONE_OK) {
+        s = open_tokenizer(e, o->no_tokenizer, err);
+    }
+    if (s == EXAONE_OK) {
+        s = read_template(e, err);
+    }
+    if (s == EXAONE_OK) {
+        s = read_processor(e, err);
+    }
+    int n_threads = o->n_threads > 0 ? o->n_threads : usable_cores();
+    if (s == EXAONE_OK) {
+        s = exaone_pool_new(n_threads, &e->pool, err);
+    }
+    if (s == EXAONE_OK) {
+        e->parallel = exaone_pool_parallel(e->pool);
+        s = exaone_cpu_open(e->pool, o->cpu_level, &e->be, err);
+    }
+    if (s == EXAONE_OK) {
+        s = exaone_model_bind(&e->model, &e->config, e->weights, e->be, err);
+    }
+    if (s == EXAONE_OK) {
+        fill_info(e, n_threads);
+    }
+    return s;
+}
+
+exaone_status exaone_engine_open(const char *path, const exaone_engine_options *options, exaone_engine **out, exaone_error *err) {
+    static const exaone_engine_options defaults = {0};
+    *out = NULL;
+    exaone_engine *e = exaone_mem_array(1, sizeof *e);
+    if (!e) {
+        return exaone_fail_memory(err, "the engine", sizeof *e);
+    }
+    exaone_status s = open_parts(e, path, options ? options : &defaults, err);
+    if (s != EXAONE_OK) {
+        exaone_engine_close(e);
+        return s;
+    }
+    *out = e;
+    return EXAONE_OK;
+}
+
+void exaone_engine_close(exaone_engine *e) {
+    if (!e) {
+        return;
+    }
+    if (e->be) {
+        exaone_model_release(&e->model);
+        e->be->close(e->be);
+    }
+    exaone_pool_free(e->pool);
+    exaone_tokenizer_free(e->tokenizer);
+    exaone_config_release(&e->config);
+    exaone_weights_close(e->weights);
+    free(e->chat_template);
+    free(e);
+}
+
+const exaone_model_info *exaone_engine_info(const exaone_engine *e) {
+    return &e->info;
+}
+
+const exaone_tokenizer *exaone_engine_tokenizer(const exaone_engine *e) {
+    return e->tokenizer;
+}
+
+const exaone_processor_config *exaone_engine_processor(const exaone_engine *e) {
+    return &e->processor;
+}
+
+const exaone_parallel *exaone_engine_parallel(const exaone_engine *e) {
+    return &e->parallel;
+}
+
+const char *exaone_engine_chat_template(const exaone_engine *e, size_t *n) {
+    *n = e->chat_template_len;
+    return e->chat_template;
+}
+
+const exaone_generation_defaults *exaone_engine_generation_defaults(const exaone_engine *e) {
+    return &e->defaults;
+}

@@ -1,0 +1,24 @@
+/* The insides of an engine, shared by the files of this folder. */
+#ifndef EXAONE_ENGINE_INTERNAL_H
+#define EXAONE_ENGINE_INTERNAL_H
+
+#include "base/pool.h"
+#include "exaone/engine.h"
+#include "model/model.h"
+
+struct exaone_engine {
+    exaone_config config;
+    exaone_weights *weights;
+    exaone_pool *pool;
+    exaone_parallel parallel;
+    exaone_backend *be;
+    exaone_model model;
+    exaone_tokenizer *tokenizer;
+    exaone_processor_config processor;
+    exaone_generation_defaults defaults;
+    exaone_model_info info;
+    char *chat_template; /* NUL-terminated, or NULL */
+    size_t chat_template_len;
+};
+
+#endif

@@ -1,0 +1,174 @@
+/* The forward door: named tensors in, named tensors out (exaone_forward in engine.h; names: docs/forward.md). */
+#include "engine/forward_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/mem.h"
+#include "engine/forward_text.h"
+
+static bool matches(const char *pattern, size_t n, const char *name) {
+    if (n == 3 && memcmp(pattern, "all", 3) == 0) {
+        return true;
+    }
+    if (n == 10 && memcmp(pattern, "attentions", 10) == 0) {
+        size_t len = strlen(name);
+        return len > 6 && strcmp(name + len - 6, ".probs") == 0;
+    }
+    if (n > 0 && pattern[n - 1] == '*') {
+        return strncmp(name, pattern, n - 1) == 0;
+    }
+    return (n > 0 && pattern[n - 1] == '.' && strncmp(name, pattern, n) == 0) || (strlen(name) == n && memcmp(name, pattern, n) == 0);
+}
+
+bool exaone_forward_wants(const exaone_forward_options *options, const char *name) {
+    const char *list = options && options->stages ? options->stages : "logits,loss*,nll,features.*,forced.logits,draft.*";
+    while (*list) {
+        size_t n = strcspn(list, ",");
+        if (matches(list, n, name)) {
+            return true;
+        }
+        list += n + (list[n] == ',');
+    }
+    return false;
+}
+
+static exaone_status put(exaone_forward_call *c, const char *name, exaone_dtype dtype, const size_t *dims, const void *data) {
+    uint64_t shape[8];
+    size_t n_dims = 0;
+    for (; dims[n_dims]; n_dims++) {
+        shape[n_dims] = dims[n_dims];
+    }
+    return exaone_tensors_add(c->out, name, dtype, n_dims, shape, data, c->err);
+}
+
+exaone_status exaone_forward_put_f32(exaone_forward_call *c, const char *name, const size_t *dims, const float *data) {
+    return put(c, name, EXAONE_F32, dims, data);
+}
+
+exaone_status exaone_forward_put_i64(exaone_forward_call *c, const char *name, const size_t *dims, const int64_t *data) {
+    return put(c, name, EXAONE_I64, dims, data);
+}
+
+exaone_status exaone_forward_put_i32(exaone_forward_call *c, const char *name, const size_t *dims, const int32_t *data) {
+    return put(c, name, EXAONE_I32, dims, data);
+}
+
+exaone_status exaone_forward_ints(exaone_forward_call *c, const char *name, int64_t **out, size_t *n_dims, size_t dims[8]) {
+    *out = NULL;
+    const exaone_tensor *t = exaone_tensors_get(c->in, name);
+    if (!t) {
+        return EXAONE_OK;
+    }
+    size_t n = 1;
+    *n_dims = t->n_dims;
+    for (size_t i = 0; i < t->n_dims; i++) {
+        dims[i] = (size_t)t->dims[i];
+        n *= dims[i];
+    }
+    int64_t *v = exaone_mem_array(n, sizeof *v);
+    if (!v) {
+        return exaone_fail_memory(c->err, name, n * sizeof *v);
+    }
+    for (size_t i = 0; i < n; i++) {
+        switch (t->dtype) {
+        case EXAONE_I64:
+            v[i] = ((const int64_t *)t->data)[i];
+            break;
+        case EXAONE_I32:
+            v[i] = ((const int32_t *)t->data)[i];
+            break;
+        case EXAONE_U8:
+        case EXAONE_BOOL:
+            v[i] = ((const uint8_t *)t->data)[i];
+            break;
+        default:
+            free(v);
+            return exaone_fail(c->err, EXAONE_ERR_ARGUMENT, "%s: want integers, the file has %s", name, exaone_dtype_name(t->dtype));
+        }
+    }
+    *out = v;
+    return EXAONE_OK;
+}
+
+/* The fixtures of one folder keep several settings beside each other: NAME.position_ids gives NAME.logits (plain) and
+ * NAME.logits_packed. */
+static exaone_status position_variants(exaone_forward_call *c) {
+    size_t n = exaone_tensors_count(c->in);
+    for (size_t i = 0; i < n; i++) {
+        const exaone_tensor *t = exaone_tensors_at(c->in, i);
+        const char *dot = strrchr(t->name, '.');
+        if (!dot || strcmp(dot, ".position_ids") != 0 || dot - t->name > 40) {
+            continue;
+        }
+        for (int packed = 0; packed < 2; packed++) {
+            char name[64];
+            snprintf(name, sizeof name, "%.*s.logits%s", (int)(dot - t->name), t->name, packed ? "_packed" : "");
+            exaone_text_setting setting = {.position_ids = t->name, .logits_name = name, .packed = packed};
+            exaone_status s = exaone_forward_text(c, &setting);
+            if (s != EXAONE_OK) {
+                return s;
+            }
+        }
+    }
+    return EXAONE_OK;
+}
+
+static exaone_status text_calls(exaone_forward_call *c) {
+    bool ids = exaone_tensors_get(c->in, "input_ids"), embeds = exaone_tensors_get(c->in, "inputs_embeds");
+    exaone_status s = EXAONE_OK;
+    if (c->options->greedy > 0) {
+        return exaone_forward_greedy(c);
+    }
+    if (c->options->mtp) {
+        return exaone_forward_mtp(c);
+    }
+    if (ids) {
+        exaone_text_setting setting = {.position_ids = "position_ids", .logits_name = "logits", .stages = true,
+                                       .packed = c->options->packed};
+        s = exaone_forward_text(c, &setting);
+        if (s == EXAONE_OK) {
+            s = position_variants(c);
+        }
+    }
+    if (s == EXAONE_OK && embeds) {
+        exaone_text_setting setting = {.position_ids = "position_ids", .use_embeds = true, .stages = !ids,
+                                       .logits_name = ids ? "inputs_embeds.logits" : "logits"};
+        s = exaone_forward_text(c, &setting);
+    }
+    return s;
+}
+
+exaone_status exaone_forward(exaone_engine *engine, const exaone_tensors *in, const exaone_forward_options *options,
+                             exaone_tensors **out, exaone_error *err) {
+    static const exaone_forward_options defaults = {0};
+    *out = NULL;
+    exaone_forward_call c = {.engine = engine, .in = in, .options = options ? options : &defaults, .err = err};
+    c.out = exaone_tensors_new();
+    if (!c.out) {
+        return exaone_fail_memory(err, "the results", sizeof c);
+    }
+    bool text = exaone_tensors_get(in, "input_ids") || exaone_tensors_get(in, "inputs_embeds");
+    bool pixels = exaone_tensors_get(in, "pixel_values") || exaone_tensors_get(in, "pixel_values_videos");
+    exaone_status s = EXAONE_OK;
+    if (!text && !pixels) {
+        s = exaone_fail(err, EXAONE_ERR_ARGUMENT,
+                        "nothing to compute: give input_ids, inputs_embeds, pixel_values or pixel_values_videos");
+    }
+    if (s == EXAONE_OK) {
+        s = exaone_forward_vision(&c, !text);
+    }
+    if (s == EXAONE_OK && text) {
+        s = text_calls(&c);
+    }
+    free(c.image_features);
+    free(c.video_features);
+    if (s == EXAONE_OK) {
+        *out = c.out;
+    } else {
+        exaone_tensors_free(c.out);
+    }
+    return s;
+}

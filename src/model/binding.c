@@ -1,0 +1,289 @@
+/* Binding: every tensor is asked for by name, exact shape and allowed types; small vectors become f32 on the device. */
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/half.h"
+#include "base/mem.h"
+#include "model/model.h"
+#include "model/rope.h"
+
+typedef struct {
+    exaone_model *m;
+    const exaone_weights *w;
+    exaone_error *err;
+    char prefix[96]; /* "model.language_model.layers.7." */
+} binder;
+
+/* Device memory that the model releases. */
+static void *own(binder *b, size_t bytes) {
+    exaone_model *m = b->m;
+    if (m->n_owned == m->cap_owned) {
+        size_t cap = m->cap_owned ? 2 * m->cap_owned : 64;
+        void **owned = exaone_mem_resize(m->owned, cap, sizeof *owned);
+        if (!owned) {
+            return NULL;
+        }
+        m->owned = owned;
+        m->cap_owned = cap;
+    }
+    void *p = m->be->alloc(m->be, bytes);
+    if (p) {
+        m->owned[m->n_owned++] = p;
+    }
+    return p;
+}
+
+static exaone_status find(binder *b, const char *name, size_t n_dims, const uint64_t *dims, exaone_weight *w) {
+    char full[192];
+    snprintf(full, sizeof full, "%s%s", b->prefix, name);
+    return exaone_weights_get(b->w, full, EXAONE_DTYPES_FLOAT, n_dims, dims, w, b->err);
+}
+
+/* A vector as f32 on the device. */
+static exaone_status vector(binder *b, float **out, const char *name, int n) {
+    exaone_weight w;
+    uint64_t dims[1] = {(uint64_t)n};
+    exaone_status s = find(b, name, 1, dims, &w);
+    if (s != EXAONE_OK) {
+        return s;
+    }
+    float *host = exaone_mem_array((size_t)n, sizeof *host);
+    float *device = own(b, (size_t)n * sizeof *device);
+    if (!host || !device) {
+        free(host);
+        return exaone_fail_memory(b->err, name, (size_t)n * sizeof *host);
+    }
+    exaone_dtype_to_f32(w.dtype, w.data, (size_t)n, host);
+    b->m->be->upload(b->m->be, device, host, (size_t)n * sizeof *host);
+    free(host);
+    *out = device;
+    return EXAONE_OK;
+}
+
+/* A matrix in its stored form. (A backend with its own memory uploads here.) */
+static exaone_status matrix(binder *b, exaone_matrix *out, const char *name, int n_out, int n_in) {
+    exaone_weight w;
+    uint64_t dims[2] = {(uint64_t)n_out, (uint64_t)n_in};
+    exaone_status s = find(b, name, 2, dims, &w);
+    if (s == EXAONE_OK) {
+        *out = (exaone_matrix){.dtype = w.dtype, .out_features = (size_t)n_out, .in_features = (size_t)n_in, .data = w.data};
+    }
+    return s;
+}
+
+/* NAME.weight and NAME.bias */
+static exaone_status linear(binder *b, exaone_matrix *out, const char *name, int n_out, int n_in) {
+    char full[96];
+    snprintf(full, sizeof full, "%s.weight", name);
+    exaone_status s = matrix(b, out, full, n_out, n_in);
+    if (s == EXAONE_OK) {
+        float *bias;
+        snprintf(full, sizeof full, "%s.bias", name);
+        s = vector(b, &bias, full, n_out);
+        out->bias = s == EXAONE_OK ? bias : NULL;
+    }
+    return s;
+}
+
+static void set_prefix(binder *b, const char *fmt, int number) {
+    snprintf(b->prefix, sizeof b->prefix, fmt, number);
+}
+
+#define TRY(call)                                                                                                          \
+    do {                                                                                                                   \
+        exaone_status try_status = (call);                                                                                 \
+        if (try_status != EXAONE_OK) {                                                                                     \
+            return try_status;                                                                                             \
+        }                                                                                                                  \
+    } while (0)
+
+static exaone_status bind_layer(binder *b, exaone_layer *l, bool rotates) {
+    const exaone_config *c = b->m->config;
+    int q = c->num_attention_heads * c->head_dim, kv = c->num_key_value_heads * c->head_dim;
+    TRY(matrix(b, &l->q_proj, "self_attn.q_proj.weight", q, c->hidden_size));
+    TRY(matrix(b, &l->k_proj, "self_attn.k_proj.weight", kv, c->hidden_size));
+    TRY(matrix(b, &l->v_proj, "self_attn.v_proj.weight", kv, c->hidden_size));
+    TRY(matrix(b, &l->o_proj, "self_attn.o_proj.weight", c->hidden_size, q));
+    TRY(vector(b, &l->q_norm, "self_attn.q_norm.weight", c->head_dim));
+    TRY(vector(b, &l->k_norm, "self_attn.k_norm.weight", c->head_dim));
+    TRY(matrix(b, &l->gate_proj, "mlp.gate_proj.weight", c->intermediate_size, c->hidden_size));
+    TRY(matrix(b, &l->up_proj, "mlp.up_proj.weight", c->intermediate_size, c->hidden_size));
+    TRY(matrix(b, &l->down_proj, "mlp.down_proj.weight", c->hidden_size, c->intermediate_size));
+    TRY(vector(b, &l->post_attention_layernorm, "post_attention_layernorm.weight", c->hidden_size));
+    TRY(vector(b, &l->post_feedforward_layernorm, "post_feedforward_layernorm.weight", c->hidden_size));
+    l->rotates = rotates;
+    return EXAONE_OK;
+}
+
+static exaone_status bind_text(binder *b) {
+    exaone_model *m = b->m;
+    const exaone_config *c = m->config;
+    b->prefix[0] = 0;
+    TRY(matrix(b, &m->embed_tokens, "model.language_model.embed_tokens.weight", c->vocab_size, c->hidden_size));
+    TRY(vector(b, &m->norm, "model.language_model.norm.weight", c->hidden_size));
+    if (c->tie_word_embeddings) {
+        m->lm_head = m->embed_tokens;
+    } else {
+        TRY(matrix(b, &m->lm_head, "lm_head.weight", c->vocab_size, c->hidden_size));
+    }
+    m->layers = exaone_mem_array((size_t)c->num_hidden_layers, sizeof *m->layers);
+    m->inv_freq = exaone_mem_array((size_t)c->head_dim / 2, sizeof *m->inv_freq);
+    if (!m->layers || !m->inv_freq) {
+        return exaone_fail_memory(b->err, "the layer table", (size_t)c->num_hidden_layers * sizeof *m->layers);
+    }
+    for (int l = 0; l < c->num_hidden_layers; l++) {
+        set_prefix(b, "model.language_model.layers.%d.", l);
+        /* MODEL: sliding layers rotate, full ones do not; without a window every layer does */
+        TRY(bind_layer(b, &m->layers[l], c->sliding_window == 0 || c->sliding[l]));
+    }
+    exaone_rope_text_frequencies(c, m->inv_freq);
+    return EXAONE_OK;
+}
+
+static exaone_status bind_mtp(binder *b) {
+    exaone_model *m = b->m;
+    int hidden = m->config->hidden_size;
+    set_prefix(b, "mtp.", 0);
+    TRY(matrix(b, &m->mtp.fc, "fc.weight", hidden, 2 * hidden));
+    TRY(vector(b, &m->mtp.pre_fc_norm_embedding, "pre_fc_norm_embedding.weight", hidden));
+    TRY(vector(b, &m->mtp.pre_fc_norm_hidden, "pre_fc_norm_hidden.weight", hidden));
+    TRY(vector(b, &m->mtp.norm, "norm.weight", hidden));
+    set_prefix(b, "mtp.layers.%d.", 0);
+    return bind_layer(b, &m->mtp.layer, true);
+}
+
+/* Rows first .. first + n of a fused projection. */
+static exaone_matrix row_range(const exaone_matrix *w, int first, int n) {
+    exaone_matrix part = *w;
+    size_t row_bytes = 0;
+    bool whole = exaone_dtype_row_bytes(w->dtype, w->in_features, &row_bytes);
+    assert(whole);
+    (void)whole;
+    part.data = (const uint8_t *)w->data + (size_t)first * row_bytes;
+    part.bias = w->bias ? w->bias + first : NULL;
+    part.out_features = (size_t)n;
+    return part;
+}
+
+static exaone_status bind_block(binder *b, exaone_vision_block *v, bool full) {
+    const exaone_vision_config *c = &b->m->config->vision;
+    int hidden = c->hidden_size, kv = hidden / c->num_heads * c->num_key_value_heads;
+    exaone_matrix qkv;
+    TRY(vector(b, &v->norm1, "norm1.weight", hidden));
+    TRY(vector(b, &v->norm2, "norm2.weight", hidden));
+    TRY(linear(b, &qkv, "attn.qkv", hidden + 2 * kv, hidden));
+    v->q = row_range(&qkv, 0, hidden); /* MODEL: hidden | kv | kv, not thirds */
+    v->k = row_range(&qkv, hidden, kv);
+    v->v = row_range(&qkv, hidden + kv, kv);
+    TRY(linear(b, &v->proj, "attn.proj", hidden, hidden));
+    TRY(linear(b, &v->gate_proj, "mlp.gate_proj", c->intermediate_size, hidden));
+    TRY(linear(b, &v->up_proj, "mlp.up_proj", c->intermediate_size, hidden));
+    TRY(linear(b, &v->down_proj, "mlp.down_proj", hidden, c->intermediate_size));
+    v->full = full;
+    return EXAONE_OK;
+}
+
+/* The convolution as one matrix [hidden, channels * temporal * patch * patch]. GGUF keeps one tensor per temporal slice: they are
+ * interleaved into memory of our own. */
+static exaone_status bind_patch_embed(binder *b) {
+    const exaone_vision_config *c = &b->m->config->vision;
+    const char *name = "model.visual.patch_embed.proj.weight";
+    uint64_t hidden = (uint64_t)c->hidden_size, channels = (uint64_t)c->in_channels, patch = (uint64_t)c->patch_size;
+    uint64_t temporal = (uint64_t)c->temporal_patch_size;
+    size_t row = (size_t)(channels * temporal * patch * patch);
+    exaone_matrix *out = &b->m->vision.patch_embed;
+    exaone_weight w;
+    b->prefix[0] = 0;
+    *out = (exaone_matrix){.out_features = (size_t)hidden, .in_features = row};
+    if (exaone_weights_has(b->w, name)) {
+        TRY(find(b, name, 5, (uint64_t[]){hidden, channels, temporal, patch, patch}, &w));
+        out->dtype = w.dtype;
+        out->data = w.data;
+        return EXAONE_OK;
+    }
+    uint8_t *joined = NULL;
+    for (uint64_t t = 0; t < temporal; t++) {
+        char slice[64];
+        snprintf(slice, sizeof slice, "%s.%d", name, (int)t);
+        TRY(find(b, slice, 4, (uint64_t[]){hidden, channels, patch, patch}, &w));
+        size_t element = w.dtype == EXAONE_F32 ? 4 : 2, plane = (size_t)(patch * patch) * element;
+        if (t == 0) {
+            out->dtype = w.dtype;
+            joined = own(b, (size_t)hidden * row * element);
+            if (!joined) {
+                return exaone_fail_memory(b->err, name, (size_t)hidden * row * element);
+            }
+        } else if (w.dtype != out->dtype) {
+            return exaone_fail(b->err, EXAONE_ERR_MODEL, "%s: type %s, its first slice has %s", slice, exaone_dtype_name(w.dtype),
+                               exaone_dtype_name(out->dtype));
+        }
+        for (size_t p = 0; p < (size_t)(hidden * channels); p++) {
+            b->m->be->upload(b->m->be, joined + (p * (size_t)temporal + (size_t)t) * plane, w.data + p * plane, plane);
+        }
+    }
+    out->data = joined;
+    return EXAONE_OK;
+}
+
+static exaone_status bind_vision(binder *b) {
+    exaone_model *m = b->m;
+    const exaone_vision_config *c = &m->config->vision;
+    int merged = c->hidden_size * c->spatial_merge_size * c->spatial_merge_size;
+    TRY(bind_patch_embed(b));
+    m->vision.blocks = exaone_mem_array((size_t)c->depth, sizeof *m->vision.blocks);
+    m->vision.inv_freq = exaone_mem_array((size_t)(c->hidden_size / c->num_heads / 4), sizeof *m->vision.inv_freq);
+    if (!m->vision.blocks || !m->vision.inv_freq) {
+        return exaone_fail_memory(b->err, "the vision block table", (size_t)c->depth * sizeof *m->vision.blocks);
+    }
+    for (int i = 0; i < c->depth; i++) {
+        set_prefix(b, "model.visual.blocks.%d.", i);
+        TRY(bind_block(b, &m->vision.blocks[i], c->full[i]));
+    }
+    set_prefix(b, "model.visual.merger.", 0);
+    TRY(vector(b, &m->vision.ln_q, "ln_q.weight", c->hidden_size));
+    TRY(linear(b, &m->vision.mlp_0, "mlp.0", merged, merged));
+    TRY(linear(b, &m->vision.mlp_2, "mlp.2", c->out_hidden_size, merged));
+    exaone_rope_vision_frequencies(m->config, m->vision.inv_freq);
+    return EXAONE_OK;
+}
+
+static exaone_status check_kernel_limits(const exaone_config *c, exaone_error *err) {
+    int vision_dim = c->has_vision ? c->vision.hidden_size / c->vision.num_heads : 0;
+    int vision_group = c->has_vision ? c->vision.num_heads / c->vision.num_key_value_heads : 0;
+    if (c->head_dim > EXAONE_MAX_HEAD_DIM || vision_dim > EXAONE_MAX_HEAD_DIM) {
+        return exaone_fail(err, EXAONE_ERR_UNSUPPORTED, "head_dim %d is above the limit %d",
+                           c->head_dim > vision_dim ? c->head_dim : vision_dim, EXAONE_MAX_HEAD_DIM);
+    }
+    if (c->num_attention_heads / c->num_key_value_heads > EXAONE_MAX_HEAD_GROUP || vision_group > EXAONE_MAX_HEAD_GROUP) {
+        return exaone_fail(err, EXAONE_ERR_UNSUPPORTED, "more than %d query heads per key/value head", EXAONE_MAX_HEAD_GROUP);
+    }
+    return EXAONE_OK;
+}
+
+exaone_status exaone_model_bind(exaone_model *m, const exaone_config *config, const exaone_weights *weights, exaone_backend *be,
+                                exaone_error *err) {
+    *m = (exaone_model){.config = config, .be = be};
+    binder b = {.m = m, .w = weights, .err = err};
+    TRY(check_kernel_limits(config, err));
+    TRY(bind_text(&b));
+    if (config->num_mtp_layers > 0) {
+        TRY(bind_mtp(&b));
+    }
+    return config->has_vision ? bind_vision(&b) : EXAONE_OK;
+}
+
+void exaone_model_release(exaone_model *m) {
+    for (size_t i = 0; i < m->n_owned; i++) {
+        m->be->release(m->be, m->owned[i]);
+    }
+    free(m->owned);
+    free(m->layers);
+    free(m->inv_freq);
+    free(m->vision.blocks);
+    free(m->vision.inv_freq);
+    *m = (exaone_model){0};
+}
