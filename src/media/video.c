@@ -239,7 +239,8 @@ static exaone_status process_begin(void *ctx, const exaone_video_info *info, exa
     exaone_status status = exaone_smart_resize(p->height, p->width, c->min_pixels, frame_limit(p, info->n),
                                                c->patch_size * c->merge_size, &H, &W, err);
     if (!status) {
-        status = exaone_pixels_init(p->out, (uint32_t)info->n, H, W, c, p->keep_resized, err);
+        size_t T = c->temporal_patch_size, padded = (info->n + T - 1) / T * T;
+        status = exaone_pixels_init(p->out, (uint32_t)padded, H, W, c, p->keep_resized, err);
     }
     if (status || p->keep_resized) {
         p->frame_bytes = (size_t)H * W * 3;

@@ -130,12 +130,10 @@ static exaone_status open_bytes(exaone_video_input *in, exaone_error *err) {
     return EXAONE_OK;
 }
 
+/* Also for ENOMEM: demuxers answer with it for some broken files. */
 static exaone_status fail_av(int code, const char *what, exaone_error *err) {
     char text[AV_ERROR_MAX_STRING_SIZE] = "";
     av_strerror(code, text, sizeof(text));
-    if (code == AVERROR(ENOMEM)) {
-        return exaone_fail_memory(err, what, 0);
-    }
     return exaone_fail(err, EXAONE_ERR_FORMAT, "%s: %s", what, text);
 }
 
