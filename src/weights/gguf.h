@@ -1,7 +1,7 @@
 /* GGUF files, versions 2 and 3, little endian: metadata and tensor list. Format: gguf.c.
  *
- * Everything a file says is checked before it is used; opening touches only the header's pages and allocates no more than a fixed
- * multiple of the header's size. Types of tensors that the table of tensor/dtype.h does not know are refused. */
+ * Everything a file says is checked before it is used; opening touches only the header's pages and allocates no more than a
+ * fixed multiple of the header's size. Types of tensors that the table of tensor/dtype.h does not know are refused. */
 #ifndef EXAONE_WEIGHTS_GGUF_H
 #define EXAONE_WEIGHTS_GGUF_H
 
@@ -39,7 +39,7 @@ typedef struct exaone_gguf_kv {
     exaone_gguf_type type;
     exaone_gguf_type element; /* of an array */
     uint64_t count;           /* elements of an array; 1 otherwise */
-    const uint8_t *data;      /* the value's bytes in the file (string: its characters; array: the first element); not aligned */
+    const uint8_t *data; /* the value's bytes in the file (string: its characters; array: the first element); not aligned */
     size_t bytes;
 } exaone_gguf_kv;
 
@@ -74,8 +74,8 @@ size_t exaone_gguf_tensor_count(const exaone_gguf *g);
 const exaone_gguf_tensor *exaone_gguf_tensor_at(const exaone_gguf *g, size_t i); /* in the order of the file */
 const exaone_gguf_tensor *exaone_gguf_find_tensor(const exaone_gguf *g, const char *name);
 
-/* Values of a kv; false when it is NULL, of another kind, or (int) does not fit. Any integer type gives an int, any integer or float
- * type a double. */
+/* Values of a kv; false when it is NULL, of another kind, or (int) does not fit. Any integer type gives an int, any integer
+ * or float type a double. */
 bool exaone_gguf_int(const exaone_gguf_kv *kv, int64_t *out);
 bool exaone_gguf_double(const exaone_gguf_kv *kv, double *out);
 bool exaone_gguf_bool(const exaone_gguf_kv *kv, bool *out);

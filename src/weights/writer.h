@@ -1,0 +1,25 @@
+/* Writing a large file piece by piece: the old file stays until the new one is complete. */
+#ifndef EXAONE_WEIGHTS_WRITER_H
+#define EXAONE_WEIGHTS_WRITER_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "exaone/status.h"
+
+typedef struct exaone_writer {
+    FILE *file; /* PATH.tmp.PID */
+    char *path, *tmp;
+    uint64_t size; /* bytes written */
+    int saved_errno;
+} exaone_writer;
+
+EXAONE_MUST_USE exaone_status exaone_writer_open(const char *path, exaone_writer *w, exaone_error *err);
+/* A failure is remembered and told by commit. */
+void exaone_writer_put(exaone_writer *w, const void *bytes, size_t n);
+void exaone_writer_pad(exaone_writer *w, uint64_t alignment); /* zeros up to a multiple */
+/* Syncs and renames; the writer is closed whatever the result. */
+EXAONE_MUST_USE exaone_status exaone_writer_commit(exaone_writer *w, exaone_error *err);
+void exaone_writer_abort(exaone_writer *w); /* removes the unfinished file; safe on a closed writer */
+
+#endif
