@@ -15,7 +15,7 @@ typedef struct exaone_tokenizer_arrays {
     exaone_string_view pre;           /* tokenizer.ggml.pre: must be "exaone-moe" */
     size_t n_tokens;                  /* >= 1 */
     const exaone_string_view *tokens; /* [n_tokens] ordinary tokens in the byte alphabet, added ones as plain text */
-    const int32_t *types;             /* [n_tokens] 1 normal, 2 unknown, 3 control, 4 user defined, 5 unused; NULL: all normal */
+    const int32_t *types; /* [n_tokens] 1 normal, 2 unknown, 3 control, 4 user defined, 5 unused; NULL: all normal */
     size_t n_merges;
     const exaone_string_view *merges; /* [n_merges] "left right"; an inner space is spelled U+0120 */
     int64_t bos, eos, unk, pad;       /* ids, or -1 when the file does not say: checked against n_tokens, not kept */
@@ -23,6 +23,6 @@ typedef struct exaone_tokenizer_arrays {
 
 /* Errors: EXAONE_ERR_FORMAT, _UNSUPPORTED, _LIMIT, _MEMORY. Owned by the caller: exaone_tokenizer_free. */
 EXAONE_MUST_USE exaone_status exaone_tokenizer_from_arrays(const exaone_tokenizer_arrays *arrays, exaone_tokenizer **out,
-                                                          exaone_error *err);
+                                                           exaone_error *err);
 
 #endif

@@ -1,0 +1,343 @@
+/* From the spellings in a file to the indexed tokenizer: checks, the byte alphabet, hash tables.
+ *
+ * The byte alphabet is GPT-2's: printable Latin-1 characters stand for themselves, the other 68 bytes for U+0100 and up, in
+ * order. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/mem.h"
+#include "base/utf8.h"
+#include "text/tokenizer_internal.h"
+
+enum { MAX_SHOWN = 60 }; /* bytes of a token in a message */
+
+uint32_t exaone_text_hash(const void *bytes, size_t n) {
+    const uint8_t *p = bytes;
+    uint64_t h = (uint64_t)n * 0x9e3779b97f4a7c15u;
+    for (; n >= 8; n -= 8, p += 8) {
+        uint64_t word;
+        memcpy(&word, p, 8);
+        h = exaone_mix64(h ^ word);
+    }
+    uint64_t word = 0;
+    for (size_t i = 0; i < n; i++) {
+        word |= (uint64_t)p[i] << (8 * i);
+    }
+    return (uint32_t)exaone_mix64(h ^ word);
+}
+
+/* The byte that a character of the alphabet stands for, or -1. */
+static int alphabet_byte(uint32_t code) {
+    if ((code >= 0x21 && code <= 0x7e) || (code >= 0xa1 && code <= 0xac) || (code >= 0xae && code <= 0xff)) {
+        return (int)code;
+    }
+    if (code >= 0x100 && code < 0x100 + 33) {
+        return (int)(code - 0x100); /* 0 .. 0x20 */
+    }
+    if (code >= 0x100 + 33 && code < 0x100 + 67) {
+        return (int)(code - 0x100 - 33 + 0x7f); /* 0x7f .. 0xa0 */
+    }
+    return code == 0x100 + 67 ? 0xad : -1;
+}
+
+/* A table of indices into an array of strings. */
+typedef struct {
+    uint32_t *slots; /* index + 1 */
+    uint32_t mask;
+} string_table;
+
+static bool table_new(size_t n, uint32_t **slots, uint32_t *mask) {
+    size_t size = 16;
+    while (size < 2 * n + 2) {
+        size *= 2;
+    }
+    *slots = exaone_mem_array(size, sizeof **slots);
+    *mask = (uint32_t)(size - 1);
+    return *slots != NULL;
+}
+
+static bool same_text(exaone_string_view a, const void *bytes, size_t n) {
+    return a.n == n && (n == 0 || memcmp(a.bytes, bytes, n) == 0);
+}
+
+/* Slot of a spelling, or of the empty place where it belongs; UINT32_MAX after too many probes. */
+static uint32_t find_slot(const string_table *t, const exaone_string_view *all, const void *bytes, size_t n) {
+    uint32_t slot = exaone_text_hash(bytes, n) & t->mask;
+    for (int k = 0; k < EXAONE_MAX_PROBES; k++, slot = (slot + 1) & t->mask) {
+        uint32_t entry = t->slots[slot];
+        if (entry == 0 || same_text(all[entry - 1], bytes, n)) {
+            return slot;
+        }
+    }
+    return UINT32_MAX;
+}
+
+typedef struct {
+    const exaone_tokenizer_parts *parts;
+    exaone_tokenizer *tok;
+    string_table spellings;
+    exaone_buf joined; /* left and right of a merge */
+    exaone_error *err;
+} builder;
+
+static exaone_status fail_crafted(const builder *b, const char *what) {
+    return exaone_fail(b->err, EXAONE_ERR_FORMAT, "%s: more than %d %s fall on one place of the hash table",
+                       b->parts->origin, EXAONE_MAX_PROBES, what);
+}
+
+static int shown(exaone_string_view s) {
+    return s.n < MAX_SHOWN ? (int)s.n : MAX_SHOWN;
+}
+
+static const char *text_of(exaone_string_view s) {
+    return s.n ? s.bytes : "";
+}
+
+static exaone_status check_sizes(const builder *b) {
+    const exaone_tokenizer_parts *p = b->parts;
+    if (p->n_tokens < 256 || p->n_tokens > EXAONE_TOKENIZER_MAX_VOCAB) {
+        return exaone_fail(b->err, p->n_tokens < 256 ? EXAONE_ERR_FORMAT : EXAONE_ERR_LIMIT,
+                           "%s: %zu tokens; a byte-level vocabulary has 256 to %d", p->origin, p->n_tokens,
+                           EXAONE_TOKENIZER_MAX_VOCAB);
+    }
+    if (p->n_merges > 2 * (size_t)EXAONE_TOKENIZER_MAX_VOCAB) {
+        return exaone_fail(b->err, EXAONE_ERR_LIMIT, "%s: %zu merges; the limit is %d", p->origin, p->n_merges,
+                           2 * EXAONE_TOKENIZER_MAX_VOCAB);
+    }
+    size_t total = 0, n_added = 0;
+    for (size_t id = 0; id < p->n_tokens; id++) {
+        size_t n = p->tokens[id].n;
+        if (n == 0) {
+            return exaone_fail(b->err, EXAONE_ERR_FORMAT, "%s: token %zu is empty", p->origin, id);
+        }
+        if (exaone_utf8_valid_prefix((const uint8_t *)p->tokens[id].bytes, n) != n) {
+            return exaone_fail(b->err, EXAONE_ERR_FORMAT, "%s: token %zu is not valid UTF-8", p->origin, id);
+        }
+        bool added = p->kinds[id] & TOKEN_ADDED;
+        if (added && n > EXAONE_TOKENIZER_MAX_ADDED_BYTES) {
+            return exaone_fail(b->err, EXAONE_ERR_LIMIT, "%s: added token %zu has %zu bytes; the limit is %d", p->origin, id,
+                               n, EXAONE_TOKENIZER_MAX_ADDED_BYTES);
+        }
+        n_added += added;
+        if (!exaone_size_add(total, n, &total) || total > UINT32_MAX) {
+            return exaone_fail(b->err, EXAONE_ERR_LIMIT, "%s: the tokens have more than %u bytes together", p->origin,
+                               UINT32_MAX);
+        }
+    }
+    if (n_added > EXAONE_TOKENIZER_MAX_ADDED) {
+        return exaone_fail(b->err, EXAONE_ERR_LIMIT, "%s: %zu added tokens; the limit is %d", p->origin, n_added,
+                           EXAONE_TOKENIZER_MAX_ADDED);
+    }
+    b->tok->n_added = (uint32_t)n_added;
+    b->tok->n_tokens = (uint32_t)p->n_tokens;
+    b->tok->bytes = exaone_mem_array(total, 1);
+    b->tok->offsets = exaone_mem_array(p->n_tokens + 1, sizeof *b->tok->offsets);
+    b->tok->kinds = exaone_mem_array(p->n_tokens, 1);
+    b->tok->added = exaone_mem_array(n_added, sizeof *b->tok->added);
+    if (!b->tok->bytes || !b->tok->offsets || !b->tok->kinds || !b->tok->added) {
+        return exaone_fail_memory(b->err, "the vocabulary", total + p->n_tokens * 5);
+    }
+    return EXAONE_OK;
+}
+
+/* Writes the bytes that a spelling stands for; a spelling outside the alphabet stands for itself (no merge can reach it). */
+static size_t put_bytes(exaone_string_view s, bool added, uint8_t *out) {
+    const uint8_t *p = (const uint8_t *)s.bytes;
+    size_t n = 0;
+    for (size_t i = 0; !added && i < s.n;) {
+        uint32_t code;
+        size_t len = exaone_utf8_decode(p + i, s.n - i, &code);
+        int byte = len ? alphabet_byte(code) : -1;
+        if (byte < 0) {
+            added = true;
+            break;
+        }
+        out[n++] = (uint8_t)byte;
+        i += len;
+    }
+    if (added) {
+        memcpy(out, p, s.n);
+        n = s.n;
+    }
+    return n;
+}
+
+/* Fills bytes, offsets, kinds and the table of spellings. */
+static exaone_status index_tokens(builder *b) {
+    const exaone_tokenizer_parts *p = b->parts;
+    exaone_tokenizer *tok = b->tok;
+    if (!table_new(p->n_tokens, &b->spellings.slots, &b->spellings.mask)) {
+        return exaone_fail_memory(b->err, "the table of tokens", (unsigned long long)p->n_tokens * 16);
+    }
+    uint32_t used = 0, n_added = 0;
+    for (uint32_t id = 0; id < tok->n_tokens; id++) {
+        exaone_string_view s = p->tokens[id];
+        uint32_t slot = find_slot(&b->spellings, p->tokens, s.bytes, s.n);
+        if (slot == UINT32_MAX) {
+            return fail_crafted(b, "tokens");
+        }
+        if (b->spellings.slots[slot]) {
+            return exaone_fail(b->err, EXAONE_ERR_FORMAT, "%s: tokens %u and %u are both \"%.*s\"", p->origin,
+                               b->spellings.slots[slot] - 1, id, shown(s), s.bytes);
+        }
+        b->spellings.slots[slot] = id + 1;
+        bool added = p->kinds[id] & TOKEN_ADDED;
+        tok->kinds[id] = p->kinds[id];
+        tok->offsets[id] = used;
+        used += (uint32_t)put_bytes(s, added, tok->bytes + used);
+        if (added) {
+            tok->added[n_added++] = id;
+            tok->added_first[(uint8_t)s.bytes[0]] = true;
+        }
+    }
+    tok->offsets[tok->n_tokens] = used;
+    return EXAONE_OK;
+}
+
+static exaone_status find_byte_tokens(builder *b) {
+    bool seen[256] = {false};
+    for (uint32_t code = 0x21; code < 0x100 + 68; code++) {
+        int byte = alphabet_byte(code);
+        uint8_t spelled[4];
+        size_t n = byte < 0 ? 0 : exaone_utf8_encode(code, spelled);
+        if (n == 0) {
+            continue;
+        }
+        uint32_t slot = find_slot(&b->spellings, b->parts->tokens, spelled, n);
+        if (slot != UINT32_MAX && b->spellings.slots[slot]) {
+            b->tok->byte_ids[byte] = b->spellings.slots[slot] - 1;
+            seen[byte] = true;
+        }
+    }
+    for (int k = 0; k < 256; k++) {
+        if (!seen[k]) {
+            return exaone_fail(b->err, EXAONE_ERR_FORMAT, "%s: no token stands for the single byte 0x%02x", b->parts->origin,
+                               k);
+        }
+    }
+    return EXAONE_OK;
+}
+
+/* The id of a spelling that merge `rank` names, or a failure. */
+static exaone_status merge_id(const builder *b, size_t rank, const char *role, exaone_string_view s, uint32_t *id) {
+    uint32_t slot = find_slot(&b->spellings, b->parts->tokens, text_of(s), s.n);
+    if (slot == UINT32_MAX || b->spellings.slots[slot] == 0) {
+        return exaone_fail(b->err, EXAONE_ERR_FORMAT, "%s: merge %zu: its %s \"%.*s\" is not in the vocabulary",
+                           b->parts->origin, rank, role, shown(s), text_of(s));
+    }
+    *id = b->spellings.slots[slot] - 1;
+    return EXAONE_OK;
+}
+
+/* Puts merge `rank` into the table; of the same pair twice the later one counts, as in the reference. */
+static bool put_pair(exaone_tokenizer *tok, uint32_t rank) {
+    const exaone_merge *m = &tok->merges[rank];
+    uint32_t slot = exaone_pair_hash(m->left, m->right) & tok->pair_mask;
+    for (int k = 0; k < EXAONE_MAX_PROBES; k++, slot = (slot + 1) & tok->pair_mask) {
+        uint32_t entry = tok->pair_slots[slot];
+        if (entry == 0 || (tok->merges[entry - 1].left == m->left && tok->merges[entry - 1].right == m->right)) {
+            tok->pair_slots[slot] = rank + 1;
+            return true;
+        }
+    }
+    return false;
+}
+
+static exaone_status index_merges(builder *b) {
+    const exaone_tokenizer_parts *p = b->parts;
+    exaone_tokenizer *tok = b->tok;
+    tok->n_merges = (uint32_t)p->n_merges;
+    tok->merges = exaone_mem_array(p->n_merges, sizeof *tok->merges);
+    if (!tok->merges || !table_new(p->n_merges, &tok->pair_slots, &tok->pair_mask)) {
+        return exaone_fail_memory(b->err, "the merges", (unsigned long long)p->n_merges * 28);
+    }
+    for (uint32_t rank = 0; rank < tok->n_merges; rank++) {
+        exaone_string_view left = p->merges[rank].left, right = p->merges[rank].right;
+        exaone_merge *m = &tok->merges[rank];
+        exaone_buf_clear(&b->joined);
+        exaone_buf_append(&b->joined, left.bytes, left.n);
+        if (!exaone_buf_append(&b->joined, right.bytes, right.n)) {
+            return exaone_fail_memory(b->err, "a merge", left.n + right.n);
+        }
+        exaone_string_view both = {b->joined.data, b->joined.len};
+        exaone_status s = merge_id(b, rank, "left side", left, &m->left);
+        s = s == EXAONE_OK ? merge_id(b, rank, "right side", right, &m->right) : s;
+        s = s == EXAONE_OK ? merge_id(b, rank, "result", both, &m->result) : s;
+        if (s != EXAONE_OK) {
+            return s;
+        }
+        /* An added token is never put together from parts. The released tokenizer has no such merge. */
+        if (!(tok->kinds[m->result] & TOKEN_ADDED) && !put_pair(tok, rank)) {
+            return fail_crafted(b, "merges");
+        }
+    }
+    return EXAONE_OK;
+}
+
+static bool put_text(exaone_tokenizer *tok, uint32_t id) {
+    size_t n, other;
+    const uint8_t *bytes = exaone_token_bytes(tok, id, &n);
+    uint32_t slot = exaone_text_hash(bytes, n) & tok->text_mask;
+    for (int k = 0; k < EXAONE_MAX_PROBES; k++, slot = (slot + 1) & tok->text_mask) {
+        uint32_t entry = tok->text_slots[slot];
+        if (entry == 0) {
+            tok->text_slots[slot] = id + 1;
+            return true;
+        }
+        const uint8_t *have = exaone_token_bytes(tok, entry - 1, &other);
+        if (other == n && memcmp(have, bytes, n) == 0) {
+            return true; /* the first one stays */
+        }
+    }
+    return false;
+}
+
+/* The table from bytes to ids, added tokens first. */
+static exaone_status index_texts(builder *b) {
+    exaone_tokenizer *tok = b->tok;
+    if (!table_new(tok->n_tokens, &tok->text_slots, &tok->text_mask)) {
+        return exaone_fail_memory(b->err, "the table of tokens", (unsigned long long)tok->n_tokens * 16);
+    }
+    for (int pass = 0; pass < 2; pass++) {
+        for (uint32_t id = 0; id < tok->n_tokens; id++) {
+            bool added = tok->kinds[id] & TOKEN_ADDED;
+            if (added == (pass == 0) && !put_text(tok, id)) {
+                return fail_crafted(b, "tokens");
+            }
+        }
+    }
+    return EXAONE_OK;
+}
+
+static int by_bytes(const void *a, const void *b, void *arg) {
+    size_t na, nb;
+    const uint8_t *pa = exaone_token_bytes(arg, *(const uint32_t *)a, &na);
+    const uint8_t *pb = exaone_token_bytes(arg, *(const uint32_t *)b, &nb);
+    int order = memcmp(pa, pb, na < nb ? na : nb);
+    return order ? order : (na > nb) - (na < nb);
+}
+
+exaone_status exaone_tokenizer_build(const exaone_tokenizer_parts *parts, exaone_tokenizer **out, exaone_error *err) {
+    *out = NULL;
+    builder b = {.parts = parts, .tok = exaone_mem_array(1, sizeof *b.tok), .err = err};
+    if (!b.tok) {
+        return exaone_fail_memory(err, "the tokenizer", sizeof *b.tok);
+    }
+    exaone_buf_init(&b.joined, SIZE_MAX / 4);
+    b.tok->nfc = parts->nfc;
+    exaone_status s = check_sizes(&b);
+    s = s == EXAONE_OK ? index_tokens(&b) : s;
+    s = s == EXAONE_OK ? find_byte_tokens(&b) : s;
+    s = s == EXAONE_OK ? index_merges(&b) : s;
+    s = s == EXAONE_OK ? index_texts(&b) : s;
+    free(b.spellings.slots);
+    exaone_buf_release(&b.joined);
+    if (s != EXAONE_OK) {
+        exaone_tokenizer_free(b.tok);
+        return s;
+    }
+    qsort_r(b.tok->added, b.tok->n_added, sizeof *b.tok->added, by_bytes, b.tok);
+    *out = b.tok;
+    return EXAONE_OK;
+}
