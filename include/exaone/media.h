@@ -3,7 +3,8 @@
  *   bytes -> exaone_image_decode -> RGB -> exaone_smart_resize + exaone_resize_rgb -> exaone_patches -> pixel values
  *
  * exaone_preprocess_image does all behind the decoder in one call. Videos (exaone/video.h) use the same resize and patches.
- * Every function is safe to call from several threads; nothing is kept between calls. */
+ * Every function is safe to call from several threads; nothing is kept between calls. A `parallel` of NULL means: on the
+ * calling thread; results never depend on it. */
 #ifndef EXAONE_MEDIA_H
 #define EXAONE_MEDIA_H
 
@@ -11,18 +12,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "exaone/parallel.h"
 #include "exaone/status.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* "Run this over many indices, perhaps on several threads" (base/parallel.h); NULL everywhere means: on this thread. Results
- * never depend on it. */
-typedef struct exaone_parallel exaone_parallel;
-
-/* ---- limits --------------------------------------------------------------------------------------------------------------
- */
+/* ---- limits -------------------------------------------------------------------------------------------------------- */
 
 /* Ceilings for media from outside, checked before memory is taken. A field that is 0 means its default. */
 typedef struct exaone_media_limits {
@@ -37,8 +34,7 @@ typedef struct exaone_media_limits {
 /* `limits` with the zeros replaced; NULL: all defaults. */
 EXAONE_API exaone_media_limits exaone_media_limits_resolve(const exaone_media_limits *limits);
 
-/* ---- decoding ------------------------------------------------------------------------------------------------------------
- */
+/* ---- decoding ------------------------------------------------------------------------------------------------------ */
 
 /* A picture, 8 bits per channel, upright. Zeroed = empty. */
 typedef struct exaone_image {
@@ -83,8 +79,7 @@ EXAONE_API EXAONE_MUST_USE exaone_status exaone_image_decode(const uint8_t *byte
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_image_decode_file(const char *path, const exaone_image_options *options,
                                                                   exaone_image *out, exaone_error *err);
 
-/* ---- configuration -------------------------------------------------------------------------------------------------------
- */
+/* ---- configuration ------------------------------------------------------------------------------------------------- */
 
 /* The reference has two image processors that differ in the last bits: torchvision's (its default, and ours) and Pillow's.
  */
@@ -135,8 +130,7 @@ EXAONE_API EXAONE_MUST_USE exaone_status exaone_processor_config_load(const char
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_processor_config_check(const exaone_processor_config *config,
                                                                        exaone_error *err);
 
-/* ---- steps ---------------------------------------------------------------------------------------------------------------
- */
+/* ---- steps --------------------------------------------------------------------------------------------------------- */
 
 /* The size to which an h x w picture is stretched: multiples of `factor` (patch_size * merge_size), near the aspect ratio,
  * of min_pixels to max_pixels. Exactly the reference's function, also where it is odd (10 x 2000 shrinks to 28 x 812).

@@ -11,6 +11,7 @@
 #include <math.h>
 
 #include "base/error.h"
+#include "base/json.h"
 
 #define MAX_RATIO 200.0
 
@@ -23,22 +24,29 @@ static uint64_t divide_half_even(uint32_t n, uint32_t d) {
     return q;
 }
 
-exaone_status exaone_smart_resize(uint32_t h, uint32_t w, int64_t min_pixels, int64_t max_pixels, uint32_t factor, uint32_t *H,
-                                  uint32_t *W, exaone_error *err) {
+exaone_status exaone_smart_resize(uint32_t h, uint32_t w, int64_t min_pixels, int64_t max_pixels, uint32_t factor,
+                                  uint32_t *H, uint32_t *W, exaone_error *err) {
     if (h == 0 || w == 0 || factor == 0 || min_pixels <= 0 || max_pixels <= 0) {
-        return exaone_fail(err, EXAONE_ERR_ARGUMENT,
-                           "smart_resize needs positive numbers, got %ux%u pixels (height x width), factor %u, limits %lld to %lld",
-                           h, w, factor, (long long)min_pixels, (long long)max_pixels);
+        return exaone_fail(
+            err, EXAONE_ERR_ARGUMENT,
+            "smart_resize needs positive numbers, got %ux%u pixels (height x width), factor %u, limits %lld to %lld", h, w,
+            factor, (long long)min_pixels, (long long)max_pixels);
     }
     double ratio = (double)(h > w ? h : w) / (double)(h > w ? w : h);
     if (ratio > MAX_RATIO) {
-        return exaone_fail(err, EXAONE_ERR_LIMIT,
-                           "absolute aspect ratio must be smaller than 200, got %.17g for %ux%u pixels (height x width)", ratio, h, w);
+        exaone_buf text; /* the reference's sentence, its number spelled as Python does */
+        exaone_buf_init(&text, 64);
+        exaone_json_put_double(&text, ratio);
+        exaone_status status = exaone_fail(err, EXAONE_ERR_LIMIT, "absolute aspect ratio must be smaller than 200, got %s",
+                                           text.data ? text.data : "more");
+        exaone_buf_release(&text);
+        return status;
     }
     double f = factor;
     double pixels = (double)((uint64_t)h * w);
     double a = f * (double)divide_half_even(h, factor), b = f * (double)divide_half_even(w, factor);
-    /* Products below are exact: sides below 2^33 give at most 2^66, but anything from 2^62 on is above every limit anyway. */
+    /* Products below are exact: sides below 2^33 give at most 2^66, but anything from 2^62 on is above every limit anyway.
+     */
     if (a * b > (double)max_pixels) {
         double beta = sqrt(pixels / (double)max_pixels);
         a = fmax(f, floor((double)h / beta / f) * f);
@@ -50,8 +58,8 @@ exaone_status exaone_smart_resize(uint32_t h, uint32_t w, int64_t min_pixels, in
     }
     if (a > UINT32_MAX || b > UINT32_MAX) {
         return exaone_fail(err, EXAONE_ERR_ARGUMENT,
-                           "smart_resize: %ux%u pixels with limits %lld to %lld would become %.0fx%.0f, which is too large", h, w,
-                           (long long)min_pixels, (long long)max_pixels, a, b);
+                           "smart_resize: %ux%u pixels with limits %lld to %lld would become %.0fx%.0f, which is too large",
+                           h, w, (long long)min_pixels, (long long)max_pixels, a, b);
     }
     *H = (uint32_t)a;
     *W = (uint32_t)b;
