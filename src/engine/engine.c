@@ -1,6 +1,5 @@
 /* Opening a model: files, configuration, tokenizer, processor, thread pool, backend, binding. The only place that names a
  * backend. */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>

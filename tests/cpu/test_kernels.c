@@ -1,0 +1,189 @@
+/* Every kernel of every level that this machine has against plain C: sizes with and without tails, extreme values, guard zones.
+ *
+ * Bound of a dot product of n terms in f32: n/8 + 8 roundings on one lane's chain, each at most 2^-24 of the sum of |terms|. */
+#include <float.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/half.h"
+#include "base/rng.h"
+#include "cpu/kernels/kernels.h"
+
+static uint64_t seed = 88172645463325252u;
+
+static float uniform(void) { /* xorshift: -1 .. 1 */
+    seed ^= seed << 13;
+    seed ^= seed >> 7;
+    seed ^= seed << 17;
+    return (float)((double)(seed >> 11) * 0x1p-52 - 1.0);
+}
+
+enum { GUARD = 16 };
+static const float guard_value = -12345.5f;
+
+static float *guarded(size_t n) {
+    float *p = malloc((n + 2 * GUARD) * sizeof *p);
+    for (size_t i = 0; i < n + 2 * GUARD; i++) {
+        p[i] = guard_value;
+    }
+    return p + GUARD;
+}
+
+static void check_guard(float *p, size_t n) {
+    for (size_t i = 0; i < GUARD; i++) {
+        assert_true(p[-1 - (int)i] == guard_value && p[n + i] == guard_value);
+    }
+    free(p - GUARD);
+}
+
+typedef void matmul_fn(float *, size_t, const float *, size_t, size_t, const void *, const float *, size_t, size_t);
+
+static void store(void *w, size_t i, float x, int type) {
+    if (type == 0) {
+        ((float *)w)[i] = x;
+    } else {
+        ((uint16_t *)w)[i] = type == 1 ? exaone_f32_to_bf16(x) : exaone_f32_to_f16(x);
+    }
+}
+
+static matmul_fn *entry(const exaone_kernels *k, int type) {
+    return type == 0 ? k->matmul_f32 : type == 1 ? k->matmul_bf16 : k->matmul_f16;
+}
+
+static void matmul_case(const exaone_kernels *fast, int type, size_t n_rows, size_t n_out, size_t n_in, float scale) {
+    exaone_kernels plain;
+    exaone_kernels_init(&plain, "scalar");
+    float *x = malloc(n_rows * n_in * sizeof *x + 4), *bias = malloc(n_out * sizeof *bias);
+    void *w = malloc(n_out * n_in * 4 + 4);
+    float *a = guarded(n_rows * n_out), *b = guarded(n_rows * n_out), *one = guarded(n_out);
+    for (size_t i = 0; i < n_rows * n_in; i++) {
+        x[i] = uniform() * scale;
+    }
+    for (size_t i = 0; i < n_out * n_in; i++) {
+        store(w, i, uniform(), type);
+    }
+    for (size_t i = 0; i < n_out; i++) {
+        bias[i] = uniform();
+    }
+    entry(fast, type)(a, n_out, x, n_in, n_rows, w, bias, n_out, n_in);
+    entry(&plain, type)(b, n_out, x, n_in, n_rows, w, bias, n_out, n_in);
+    double bound = ((double)n_in / 8 + 16) * 0x1p-24 * ((double)n_in * (double)scale + 1);
+    for (size_t i = 0; i < n_rows * n_out; i++) {
+        assert_true(fabs((double)a[i] - (double)b[i]) <= bound);
+    }
+    for (size_t r = 0; r < n_rows; r++) { /* a row alone gives the same bits as among others */
+        entry(fast, type)(one, n_out, x + r * n_in, n_in, 1, w, bias, n_out, n_in);
+        assert_memory_equal(one, a + r * n_out, n_out * sizeof *one);
+    }
+    check_guard(a, n_rows * n_out);
+    check_guard(b, n_rows * n_out);
+    check_guard(one, n_out);
+    free(x);
+    free(w);
+    free(bias);
+}
+
+static void test_matmul(void **state) {
+    (void)state;
+    static const size_t sizes[][3] = {{1, 1, 1}, {1, 5, 7}, {2, 4, 8}, {3, 9, 33}, {5, 6, 160}, {8, 17, 1176}, {1, 64, 4097}};
+    for (const char *const *level = exaone_kernels_levels(); *level; level++) {
+        exaone_kernels k;
+        assert_string_equal(exaone_kernels_init(&k, *level), *level);
+        for (int type = 0; type < 3; type++) {
+            for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+                matmul_case(&k, type, sizes[i][0], sizes[i][1], sizes[i][2], 1.0f);
+                matmul_case(&k, type, sizes[i][0], sizes[i][1], sizes[i][2], 1e6f);
+            }
+        }
+    }
+}
+
+static void close_to(float a, float b, double relative) {
+    assert_true(fabs((double)a - (double)b) <= relative * (fabs((double)b) + 1e-30));
+}
+
+static void test_elementwise(void **state) {
+    (void)state;
+    exaone_kernels plain;
+    exaone_kernels_init(&plain, "scalar");
+    for (const char *const *level = exaone_kernels_levels(); *level; level++) {
+        exaone_kernels k;
+        exaone_kernels_init(&k, *level);
+        for (size_t n = 1; n < 70; n += n < 20 ? 1 : 7) {
+            float x[80], w[80], a[80], b[80], up[80];
+            for (size_t i = 0; i < n; i++) {
+                x[i] = uniform() * 30;
+                w[i] = uniform();
+                up[i] = uniform();
+            }
+            k.rms_norm(a, x, w, n, 1e-5f);
+            plain.rms_norm(b, x, w, n, 1e-5f);
+            for (size_t i = 0; i < n; i++) {
+                close_to(a[i], b[i], 2e-6);
+            }
+            memcpy(a, x, sizeof a);
+            memcpy(b, x, sizeof b);
+            k.silu_mul(a, up, n);
+            plain.silu_mul(b, up, n);
+            for (size_t i = 0; i < n; i++) {
+                close_to(a[i], b[i], 1e-6);
+            }
+            float m1 = n % 2 ? -INFINITY : 25.0f, m2 = m1;
+            memcpy(a, x, sizeof a);
+            memcpy(b, x, sizeof b);
+            a[n / 2] = b[n / 2] = -INFINITY;
+            float s1 = k.softmax_exp(a, n, 0.5f, &m1), s2 = plain.softmax_exp(b, n, 0.5f, &m2);
+            assert_true(m1 == m2);
+            close_to(s1, s2, 3e-6);
+            for (size_t i = 0; i < n; i++) {
+                close_to(a[i], b[i], 1e-6);
+            }
+        }
+    }
+}
+
+static void test_softmax_of_nothing(void **state) {
+    (void)state;
+    for (const char *const *level = exaone_kernels_levels(); *level; level++) {
+        exaone_kernels k;
+        exaone_kernels_init(&k, *level);
+        float x[9], m = -INFINITY;
+        for (int i = 0; i < 9; i++) {
+            x[i] = -INFINITY;
+        }
+        assert_true(k.softmax_exp(x, 9, 1, &m) == 0 && m == -INFINITY);
+        for (int i = 0; i < 9; i++) {
+            assert_true(x[i] == 0);
+        }
+    }
+}
+
+static void test_silu_extremes(void **state) {
+    (void)state;
+    for (const char *const *level = exaone_kernels_levels(); *level; level++) {
+        exaone_kernels k;
+        exaone_kernels_init(&k, *level);
+        float g[8] = {-1e30f, 1e30f, -200, 200, 0, -0.0f, FLT_MIN, NAN}, up[8] = {1, 1, 1, 1, 1, 1, 1, 1};
+        k.silu_mul(g, up, 8);
+        assert_true(g[0] == 0 && g[1] == 1e30f && fabsf(g[2]) < 1e-30f && g[3] == 200 && g[4] == 0 && isnan(g[7]));
+    }
+}
+
+static void test_unknown_level(void **state) {
+    (void)state;
+    exaone_kernels k;
+    assert_null(exaone_kernels_init(&k, "avx9"));
+    assert_non_null(exaone_kernels_init(&k, NULL));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_matmul), cmocka_unit_test(test_elementwise),
+                                       cmocka_unit_test(test_softmax_of_nothing), cmocka_unit_test(test_silu_extremes),
+                                       cmocka_unit_test(test_unknown_level)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
