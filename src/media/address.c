@@ -10,21 +10,21 @@ typedef struct {
 } prefix;
 
 static const prefix v4_special[] = {
-    {{0}, 8},              /* "this network", 0.0.0.0 */
-    {{10}, 8},             /* private */
-    {{100, 64}, 10},       /* carrier-grade NAT */
-    {{127}, 8},            /* loopback */
-    {{169, 254}, 16},      /* link-local, cloud metadata */
-    {{172, 16}, 12},       /* private */
-    {{192, 0, 0}, 24},     /* protocol assignments */
-    {{192, 0, 2}, 24},     /* documentation */
-    {{192, 88, 99}, 24},   /* 6to4 relays */
-    {{192, 168}, 16},      /* private */
-    {{198, 18}, 15},       /* benchmarking */
-    {{198, 51, 100}, 24},  /* documentation */
-    {{203, 0, 113}, 24},   /* documentation */
-    {{224}, 4},            /* multicast */
-    {{240}, 4},            /* reserved, broadcast */
+    {{0}, 8},             /* "this network", 0.0.0.0 */
+    {{10}, 8},            /* private */
+    {{100, 64}, 10},      /* carrier-grade NAT */
+    {{127}, 8},           /* loopback */
+    {{169, 254}, 16},     /* link-local, cloud metadata */
+    {{172, 16}, 12},      /* private */
+    {{192, 0, 0}, 24},    /* protocol assignments */
+    {{192, 0, 2}, 24},    /* documentation */
+    {{192, 88, 99}, 24},  /* 6to4 relays */
+    {{192, 168}, 16},     /* private */
+    {{198, 18}, 15},      /* benchmarking */
+    {{198, 51, 100}, 24}, /* documentation */
+    {{203, 0, 113}, 24},  /* documentation */
+    {{224}, 4},           /* multicast */
+    {{240}, 4},           /* reserved, broadcast */
 };
 
 static const prefix v6_special[] = {

@@ -8,7 +8,8 @@
 #include "base/mem.h"
 #include "exaone/source.h"
 
-enum { SPACE = 64, PAD = 65, BAD = 66 };
+enum { SPACE = 64, PAD = 65, BAD = 66 }; /* beside the values 0..63 */
+enum { SLACK = 4096 };
 
 /* Value 0..63 of a base64 character, or SPACE, PAD, BAD. */
 static unsigned base64_value(unsigned c) {
@@ -92,7 +93,8 @@ static exaone_status measure_base64(reader r, size_t offset, size_t *size, exaon
     while (next_byte(&r, &c)) {
         unsigned v = base64_value(c);
         if (v == BAD) {
-            return exaone_fail(err, EXAONE_ERR_FORMAT, "data URI: character %zu (byte 0x%02x) is not base64", offset + at, c);
+            return exaone_fail(err, EXAONE_ERR_FORMAT, "data URI: character %zu (byte 0x%02x) is not base64", offset + at,
+                               c);
         }
         if (v == PAD) {
             n_pad++;
@@ -182,13 +184,21 @@ exaone_status exaone_data_uri_decode(const char *uri, size_t len, size_t max_byt
     size_t offset = (size_t)(comma + 1 - uri);
     bool base64 = ends_in_base64(uri + 5, offset - 6);
     reader r = {.text = comma + 1, .len = len - offset};
+    /* Far more text than the limit allows is not even read: base64 is 4/3 of its bytes and some line ends, %XX is 3 for 1.
+     */
+    if (r.len / (base64 ? 2 : 3) > (max_bytes < SIZE_MAX - SLACK ? max_bytes + SLACK : max_bytes)) {
+        return exaone_fail(err, EXAONE_ERR_LIMIT,
+                           "data URI: %zu characters are more than the limit of %zu bytes of data can fill", r.len,
+                           max_bytes);
+    }
     size_t size = 0;
     exaone_status status = base64 ? measure_base64(r, offset, &size, err) : measure_percent(r, offset, &size, err);
     if (status) {
         return status;
     }
     if (size > max_bytes) {
-        return exaone_fail(err, EXAONE_ERR_LIMIT, "data URI: %zu bytes of data are more than the limit of %zu", size, max_bytes);
+        return exaone_fail(err, EXAONE_ERR_LIMIT, "data URI: %zu bytes of data are more than the limit of %zu", size,
+                           max_bytes);
     }
     uint8_t *out = exaone_mem_array(size < SIZE_MAX ? size + 1 : size, 1);
     if (!out) {

@@ -1,8 +1,9 @@
 /* Fetching http and https URLs with libcurl, one hop after the other.
  *
- * A URL may come from a stranger. So: only http and https; the address is judged in the callback that opens the socket, where it is
- * the one that will be used, whatever DNS said before; redirects are taken by hand and each is judged anew; size, header size, time
- * and speed are limited; nothing of the environment (proxy, netrc, cookies) is used; the body is taken as it is, never inflated.
+ * A URL may come from a stranger. So: only http and https; the address is judged in the callback that opens the socket,
+ * where it is the one that will be used, whatever DNS said before; redirects are taken by hand and each is judged anew;
+ * size, header size, time and speed are limited; nothing of the environment (proxy, netrc, cookies) is used; the body is
+ * taken as it is, never inflated.
  *
  * curl_global_init is process-wide and happens once, at the first fetch. */
 #include <arpa/inet.h>
@@ -102,7 +103,8 @@ static long long now_ms(void) {
 static exaone_status check_url(const char *url, char **host, exaone_error *err) {
     *host = NULL;
     if (strlen(url) > MAX_URL_CHARS) {
-        return exaone_fail(err, EXAONE_ERR_LIMIT, "the URL has %zu characters, more than the limit of %d", strlen(url), MAX_URL_CHARS);
+        return exaone_fail(err, EXAONE_ERR_LIMIT, "the URL has %zu characters, more than the limit of %d", strlen(url),
+                           MAX_URL_CHARS);
     }
     CURLU *parts = curl_url();
     if (!parts) {
@@ -115,7 +117,8 @@ static exaone_status check_url(const char *url, char **host, exaone_error *err) 
         code = curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0);
     }
     if (code == CURLUE_OK && strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0) {
-        status = exaone_fail(err, EXAONE_ERR_ARGUMENT, "URLs of the scheme \"%s\" are not fetched, only http and https", scheme);
+        status =
+            exaone_fail(err, EXAONE_ERR_ARGUMENT, "URLs of the scheme \"%s\" are not fetched, only http and https", scheme);
     } else {
         if (code == CURLUE_OK) {
             code = curl_url_get(parts, CURLUPART_HOST, host, 0);
@@ -123,7 +126,8 @@ static exaone_status check_url(const char *url, char **host, exaone_error *err) 
         if (code == CURLUE_OUT_OF_MEMORY) {
             status = exaone_fail_memory(err, "a URL", strlen(url));
         } else if (code != CURLUE_OK) {
-            status = exaone_fail(err, EXAONE_ERR_ARGUMENT, "the URL cannot be understood (error %d of the URL parser)", (int)code);
+            status = exaone_fail(err, EXAONE_ERR_ARGUMENT, "the URL cannot be understood (error %d of the URL parser)",
+                                 (int)code);
         }
     }
     curl_free(scheme);
@@ -139,9 +143,9 @@ static CURLcode set_protocols(CURL *curl) {
 #endif
 }
 
-#define SET(name, value)                                                                                                   \
-    if (code == CURLE_OK) {                                                                                                \
-        code = curl_easy_setopt(curl, name, value);                                                                        \
+#define SET(name, value)                            \
+    if (code == CURLE_OK) {                         \
+        code = curl_easy_setopt(curl, name, value); \
     }
 
 static CURLcode configure(CURL *curl, transfer *t, const char *url, long time_left) {
@@ -180,11 +184,12 @@ static exaone_status explain(const transfer *t, const char *host, CURLcode code,
         return exaone_fail(err, EXAONE_ERR_CANCELLED, "fetching from %s was cancelled", host);
     }
     if (t->too_large || code == CURLE_FILESIZE_EXCEEDED) {
-        return exaone_fail(err, EXAONE_ERR_LIMIT, "the answer of %s is larger than the limit of %zu bytes", host, o->max_bytes);
+        return exaone_fail(err, EXAONE_ERR_LIMIT, "the answer of %s is larger than the limit of %zu bytes", host,
+                           o->max_bytes);
     }
     if (t->headers_too_large) {
-        return exaone_fail(err, EXAONE_ERR_LIMIT, "the header of the answer of %s is larger than the limit of %d bytes", host,
-                           MAX_HEADER_BYTES);
+        return exaone_fail(err, EXAONE_ERR_LIMIT, "the header of the answer of %s is larger than the limit of %d bytes",
+                           host, MAX_HEADER_BYTES);
     }
     if (t->out_of_memory || code == CURLE_OUT_OF_MEMORY) {
         return exaone_fail_memory(err, "the answer to a URL", t->body.len);
@@ -196,10 +201,11 @@ static exaone_status explain(const transfer *t, const char *host, CURLcode code,
                            host, t->refused);
     }
     if (code == CURLE_OPERATION_TIMEDOUT) {
-        return exaone_fail(err, EXAONE_ERR_LIMIT,
-                           "fetching from %s took too long (limits: %d ms to connect, %d ms in all, %d bytes per second over %d "
-                           "seconds)",
-                           host, o->connect_timeout_ms, o->total_timeout_ms, o->low_speed_bytes, o->low_speed_seconds);
+        return exaone_fail(
+            err, EXAONE_ERR_LIMIT,
+            "fetching from %s took too long (limits: %d ms to connect, %d ms in all, %d bytes per second over %d "
+            "seconds)",
+            host, o->connect_timeout_ms, o->total_timeout_ms, o->low_speed_bytes, o->low_speed_seconds);
     }
     return exaone_fail(err, EXAONE_ERR_IO, "fetching from %s failed: %s", host,
                        t->curl_text[0] ? t->curl_text : curl_easy_strerror(code));
@@ -265,7 +271,8 @@ static exaone_status follow(CURL *curl, transfer *t, const char *url, exaone_err
 }
 
 exaone_status exaone_url_fetch_with(const char *url, const exaone_source_options *options,
-                                    bool (*may_connect)(const struct sockaddr *), uint8_t **bytes, size_t *n, exaone_error *err) {
+                                    bool (*may_connect)(const struct sockaddr *), uint8_t **bytes, size_t *n,
+                                    exaone_error *err) {
     exaone_source_options defaults;
     *bytes = NULL;
     *n = 0;
@@ -278,11 +285,12 @@ exaone_status exaone_url_fetch_with(const char *url, const exaone_source_options
     }
     if (options->max_redirects < 0 || options->connect_timeout_ms <= 0 || options->total_timeout_ms <= 0 ||
         options->low_speed_bytes < 0 || options->low_speed_seconds < 0) {
-        return exaone_fail(err, EXAONE_ERR_ARGUMENT,
-                           "the limits for URLs must be positive: max_redirects %d, connect_timeout_ms %d, total_timeout_ms %d, "
-                           "low_speed_bytes %d, low_speed_seconds %d",
-                           options->max_redirects, options->connect_timeout_ms, options->total_timeout_ms,
-                           options->low_speed_bytes, options->low_speed_seconds);
+        return exaone_fail(
+            err, EXAONE_ERR_ARGUMENT,
+            "the limits for URLs must be positive: max_redirects %d, connect_timeout_ms %d, total_timeout_ms %d, "
+            "low_speed_bytes %d, low_speed_seconds %d",
+            options->max_redirects, options->connect_timeout_ms, options->total_timeout_ms, options->low_speed_bytes,
+            options->low_speed_seconds);
     }
     pthread_once(&curl_once, start_curl);
     if (curl_ready != CURLE_OK) {

@@ -6,8 +6,8 @@
 
 #include "exaone/source.h"
 
-/* Is this a globally reachable unicast address (IANA special-purpose registries, RFC 6890)? IPv4 inside IPv6 (mapped, NAT64, 6to4)
- * is judged by the IPv4 address. Other families: false. */
+/* Is this a globally reachable unicast address (IANA special-purpose registries, RFC 6890)? IPv4 inside IPv6 (mapped, NAT64,
+ * 6to4) is judged by the IPv4 address. Other families: false. */
 bool exaone_address_is_public(const struct sockaddr *address);
 
 /* exaone_url_fetch with another rule than exaone_address_is_public for what a socket may be opened to (NULL: that rule). */

@@ -1,4 +1,5 @@
-/* Placeholder expansion of Exaone4_5_Processor (transformers 5.23): counting first, then one allocation of the exact size. */
+/* Placeholder expansion of Exaone4_5_Processor (transformers 5.23): counting first, then one allocation of the exact size.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,10 +20,11 @@ static exaone_status check_kind(const media_kind *k, exaone_error *err) {
             return exaone_fail(err, EXAONE_ERR_ARGUMENT, "found %zu %s tokens in the text but no %s were passed", k->n_found,
                                k->pad, k->what);
         }
-        return exaone_fail(err, EXAONE_ERR_ARGUMENT,
-                           "the total number of %s tokens in the prompt should be the same as the number of %s passed: found "
-                           "total %zu %s tokens and %zu %s",
-                           k->pad, k->what, k->n_found, k->pad, k->n_items, k->what);
+        return exaone_fail(
+            err, EXAONE_ERR_ARGUMENT,
+            "the total number of %s tokens in the prompt should be the same as the number of %s passed: found "
+            "total %zu %s tokens and %zu %s",
+            k->pad, k->what, k->n_found, k->pad, k->n_items, k->what);
     }
     for (size_t i = 0; i < k->n_items; i++) {
         if (k->tokens[i] == 0) {
@@ -40,8 +42,9 @@ static media_kind *kind_of(media_kind kinds[2], int32_t id) {
 }
 
 exaone_status exaone_expand_placeholders(const int32_t *ids, size_t n, int32_t image_token_id, const size_t *image_tokens,
-                                         size_t n_images, int32_t video_token_id, const size_t *video_tokens, size_t n_videos,
-                                         size_t max_out, int32_t **out_ids, size_t *n_out, exaone_error *err) {
+                                         size_t n_images, int32_t video_token_id, const size_t *video_tokens,
+                                         size_t n_videos, size_t max_out, int32_t **out_ids, size_t *n_out,
+                                         exaone_error *err) {
     media_kind kinds[2] = {
         {.pad = "<|image_pad|>", .what = "images", .id = image_token_id, .tokens = image_tokens, .n_items = n_images},
         {.pad = "<|video_pad|>", .what = "videos", .id = video_token_id, .tokens = video_tokens, .n_items = n_videos},
@@ -68,8 +71,9 @@ exaone_status exaone_expand_placeholders(const int32_t *ids, size_t n, int32_t i
         }
     }
     if (total > max_out) {
-        return exaone_fail(err, EXAONE_ERR_LIMIT, "the prompt with its images and videos has %zu tokens, more than the limit of %zu",
-                           total, max_out);
+        return exaone_fail(err, EXAONE_ERR_LIMIT,
+                           "the prompt with its images and videos has %zu tokens, more than the limit of %zu", total,
+                           max_out);
     }
     int32_t *out = exaone_mem_array(total, sizeof(*out));
     if (!out) {

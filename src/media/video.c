@@ -1,4 +1,5 @@
-/* Videos: the public functions, and the video processor (frames to pixel values) of transformers 5.23's Qwen2VLVideoProcessor. */
+/* Videos: the public functions, and the video processor (frames to pixel values) of transformers 5.23's
+ * Qwen2VLVideoProcessor. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +8,8 @@
 #include "base/mem.h"
 #include "media/video_internal.h"
 
-/* H.264 and the like keep up to 17 frames: the ceiling for pictures (100 million pixels) would be gigabytes here. 36 million is 8K. */
+/* H.264 and the like keep up to 17 frames: the ceiling for pictures (100 million pixels) would be gigabytes here. 36 million
+ * is 8K. */
 enum { DEFAULT_FRAME_PIXELS = 36000000 };
 
 void exaone_video_options_init(exaone_video_options *o) {
@@ -57,9 +59,10 @@ exaone_status exaone_video_choose(exaone_video_info *info, const exaone_video_op
     if (!o.has_fps && !o.has_num_frames) {
         o.strict_reference = false; /* not sampling is no fault of a whole video */
         if (info->total_frames > o.limits.max_frames) {
-            return exaone_fail(err, EXAONE_ERR_LIMIT,
-                               "the video has %llu frames, more than the limit of %u that are kept; take fewer with fps or num_frames",
-                               (unsigned long long)info->total_frames, o.limits.max_frames);
+            return exaone_fail(
+                err, EXAONE_ERR_LIMIT,
+                "the video has %llu frames, more than the limit of %u that are kept; take fewer with fps or num_frames",
+                (unsigned long long)info->total_frames, o.limits.max_frames);
         }
     }
     exaone_status status = exaone_video_sample(info->total_frames, info->fps, &o, &info->indices, &info->n, err);
@@ -67,8 +70,8 @@ exaone_status exaone_video_choose(exaone_video_info *info, const exaone_video_op
         return status;
     }
     if (info->n > o.limits.max_frames) {
-        return exaone_fail(err, EXAONE_ERR_LIMIT, "%zu frames of the video are asked for, more than the limit of %u", info->n,
-                           o.limits.max_frames);
+        return exaone_fail(err, EXAONE_ERR_LIMIT, "%zu frames of the video are asked for, more than the limit of %u",
+                           info->n, o.limits.max_frames);
     }
     if (info->fps > 0) {
         info->timestamps = exaone_mem_array(info->n, sizeof(*info->timestamps));
@@ -82,7 +85,8 @@ exaone_status exaone_video_choose(exaone_video_info *info, const exaone_video_op
     return EXAONE_OK;
 }
 
-/* ---- a list of pictures as a video ----------------------------------------------------------------------------------------- */
+/* ---- a list of pictures as a video
+ * ----------------------------------------------------------------------------------------- */
 
 static exaone_status run_frames(const exaone_video_source *source, const exaone_video_options *options,
                                 const exaone_video_sink *sink, exaone_video_info *info, exaone_error *err) {
@@ -94,14 +98,13 @@ static exaone_status run_frames(const exaone_video_source *source, const exaone_
     for (size_t i = 0; i < source->n_frames; i++) {
         const exaone_image *f = &source->frames[i];
         if (!f->rgb || f->width != first->width || f->height != first->height) {
-            return exaone_fail(err, EXAONE_ERR_ARGUMENT, "frame %zu of the video is %u x %u, the first one %u x %u", i + 1, f->width,
-                               f->height, first->width, first->height);
+            return exaone_fail(err, EXAONE_ERR_ARGUMENT, "frame %zu of the video is %u x %u, the first one %u x %u", i + 1,
+                               f->width, f->height, first->width, first->height);
         }
     }
-    if (first->width == 0 || first->height == 0 ||
-        (uint64_t)first->width * first->height > options->limits.max_pixels) {
-        return exaone_fail(err, EXAONE_ERR_LIMIT, "the frames of the video are %u x %u; the limit is %llu pixels", first->width,
-                           first->height, (unsigned long long)options->limits.max_pixels);
+    if (first->width == 0 || first->height == 0 || (uint64_t)first->width * first->height > options->limits.max_pixels) {
+        return exaone_fail(err, EXAONE_ERR_LIMIT, "the frames of the video are %u x %u; the limit is %llu pixels",
+                           first->width, first->height, (unsigned long long)options->limits.max_pixels);
     }
     info->total_frames = source->n_frames;
     info->fps = source->frames_fps > 0 && isfinite(source->frames_fps) ? source->frames_fps : 0;
@@ -122,8 +125,8 @@ static exaone_status run_frames(const exaone_video_source *source, const exaone_
 }
 
 /* Checks the arguments, fills in the defaults and runs. On failure *info is empty. */
-static exaone_status run(const exaone_video_source *source, const exaone_video_options *options, const exaone_video_sink *sink,
-                         exaone_video_info *info, exaone_error *err) {
+static exaone_status run(const exaone_video_source *source, const exaone_video_options *options,
+                         const exaone_video_sink *sink, exaone_video_info *info, exaone_error *err) {
     exaone_video_options o;
     exaone_video_options_init(&o);
     if (options) {
@@ -135,10 +138,11 @@ static exaone_status run(const exaone_video_source *source, const exaone_video_o
     int given = (source->path != NULL) + (source->bytes != NULL) + (source->frames != NULL);
     *info = (exaone_video_info){0};
     if (given != 1 || (source->frames && source->n_frames == 0)) {
-        return exaone_fail(err, EXAONE_ERR_ARGUMENT, given == 1 ? "a video of 0 frames" : "a video needs one source, not %d", given);
+        return exaone_fail(err, EXAONE_ERR_ARGUMENT, given == 1 ? "a video of 0 frames" : "a video needs one source, not %d",
+                           given);
     }
-    exaone_status status = source->frames ? run_frames(source, &o, sink, info, err)
-                                          : exaone_video_run_ffmpeg(source, &o, sink, info, err);
+    exaone_status status =
+        source->frames ? run_frames(source, &o, sink, info, err) : exaone_video_run_ffmpeg(source, &o, sink, info, err);
     if (status && source->path) {
         status = exaone_fail_context(err, status, "%s", source->path);
     }
@@ -148,12 +152,13 @@ static exaone_status run(const exaone_video_source *source, const exaone_video_o
     return status;
 }
 
-exaone_status exaone_video_probe(const exaone_video_source *source, const exaone_video_options *options, exaone_video_info *info,
-                                 exaone_error *err) {
+exaone_status exaone_video_probe(const exaone_video_source *source, const exaone_video_options *options,
+                                 exaone_video_info *info, exaone_error *err) {
     return run(source, options, NULL, info, err);
 }
 
-/* ---- decoding into memory --------------------------------------------------------------------------------------------------- */
+/* ---- decoding into memory
+ * --------------------------------------------------------------------------------------------------- */
 
 typedef struct {
     uint64_t max_bytes;
@@ -168,8 +173,8 @@ static exaone_status collect_begin(void *ctx, const exaone_video_info *info, exa
     size_t total = 0;
     if (!exaone_size_mul((size_t)info->width * info->height, 3, &c->frame_bytes) ||
         !exaone_size_mul(c->frame_bytes, info->n, &total) || total > c->max_bytes) {
-        return exaone_fail(err, EXAONE_ERR_LIMIT, "%zu frames of %u x %u pixels need more than the limit of %llu bytes", info->n,
-                           info->width, info->height, (unsigned long long)c->max_bytes);
+        return exaone_fail(err, EXAONE_ERR_LIMIT, "%zu frames of %u x %u pixels need more than the limit of %llu bytes",
+                           info->n, info->width, info->height, (unsigned long long)c->max_bytes);
     }
     c->rgb = exaone_mem_array(info->n, c->frame_bytes);
     return c->rgb ? EXAONE_OK : exaone_fail_memory(err, "the frames of a video", total);
@@ -198,7 +203,8 @@ exaone_status exaone_video_decode(const exaone_video_source *source, const exaon
     return EXAONE_OK;
 }
 
-/* ---- pixel values ----------------------------------------------------------------------------------------------------------- */
+/* ---- pixel values
+ * ----------------------------------------------------------------------------------------------------------- */
 
 typedef struct {
     const exaone_pixel_config *config;
@@ -211,8 +217,8 @@ typedef struct {
     uint8_t *group; /* [temporal_patch_size, H, W, 3] unless out->resized holds them */
 } processor;
 
-/* Pixels of a frame at most, with the reference's cap_pixels_per_frame: 90 % of max_video_tokens shared by all frames, but not less
- * than 1.05 times the minimum. */
+/* Pixels of a frame at most, with the reference's cap_pixels_per_frame: 90 % of max_video_tokens shared by all frames, but
+ * not less than 1.05 times the minimum. */
 static int64_t frame_limit(const processor *p, size_t n_frames) {
     int64_t limit = p->config->max_pixels;
     if (p->max_video_tokens <= 0) {
@@ -248,8 +254,9 @@ static exaone_status process_begin(void *ctx, const exaone_video_info *info, exa
     }
     p->frame_bytes = (size_t)H * W * 3;
     p->group = exaone_mem_array(c->temporal_patch_size, p->frame_bytes);
-    return p->group ? EXAONE_OK
-                    : exaone_fail_memory(err, "the resized frames", (unsigned long long)c->temporal_patch_size * p->frame_bytes);
+    return p->group
+               ? EXAONE_OK
+               : exaone_fail_memory(err, "the resized frames", (unsigned long long)c->temporal_patch_size * p->frame_bytes);
 }
 
 static uint8_t *slot(const processor *p, size_t k) {
@@ -261,8 +268,8 @@ static exaone_status process_frame(void *ctx, size_t k, const uint8_t *rgb, exao
     processor *p = ctx;
     exaone_pixels *out = p->out;
     uint32_t T = p->config->temporal_patch_size;
-    exaone_status status = exaone_resize_rgb(rgb, p->height, p->width, slot(p, k), out->height, out->width, p->config->backend,
-                                             p->parallel, err);
+    exaone_status status = exaone_resize_rgb(rgb, p->height, p->width, slot(p, k), out->height, out->width,
+                                             p->config->backend, p->parallel, err);
     if (status) {
         return status;
     }

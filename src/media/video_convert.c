@@ -1,5 +1,5 @@
-/* A decoded frame to packed RGB: libswscale with its default flags for the colours, in the frame's own size (as torchcodec does), then
- * a second pass only for a frame whose size differs from the first one's, then quarter turns. */
+/* A decoded frame to packed RGB: libswscale with its default flags for the colours, in the frame's own size (as torchcodec
+ * does), then a second pass only for a frame whose size differs from the first one's, then quarter turns. */
 #include "media/video_internal.h"
 
 #ifdef EXAONE_HAVE_FFMPEG
@@ -30,14 +30,16 @@ static exaone_status make_color(exaone_video_convert *c, const AVFrame *f, exaon
         return EXAONE_OK;
     }
     sws_freeContext(c->color);
-    c->color = sws_getContext(f->width, f->height, (enum AVPixelFormat)f->format, f->width, f->height, AV_PIX_FMT_RGB24, 0, NULL,
-                              NULL, NULL);
+    c->color = sws_getContext(f->width, f->height, (enum AVPixelFormat)f->format, f->width, f->height, AV_PIX_FMT_RGB24, 0,
+                              NULL, NULL, NULL);
     if (!c->color) {
-        return exaone_fail(err, EXAONE_ERR_UNSUPPORTED, "the pixel format %d of the video (%d x %d) cannot be converted to RGB",
-                           f->format, f->width, f->height);
+        return exaone_fail(err, EXAONE_ERR_UNSUPPORTED,
+                           "the pixel format %d of the video (%d x %d) cannot be converted to RGB", f->format, f->width,
+                           f->height);
     }
     int *in_table = NULL, *out_table = NULL, in_range = 0, out_range = 0, brightness = 0, contrast = 0, saturation = 0;
-    if (sws_getColorspaceDetails(c->color, &in_table, &in_range, &out_table, &out_range, &brightness, &contrast, &saturation) >= 0) {
+    if (sws_getColorspaceDetails(c->color, &in_table, &in_range, &out_table, &out_range, &brightness, &contrast,
+                                 &saturation) >= 0) {
         const int *table = sws_getCoefficients((int)f->colorspace);
         if (f->color_range == AVCOL_RANGE_JPEG) {
             in_range = 1;
@@ -57,11 +59,12 @@ static exaone_status make_color(exaone_video_convert *c, const AVFrame *f, exaon
 
 /* c->decoded to c->scaled, for a video that changes its size. */
 static exaone_status scale(exaone_video_convert *c, exaone_error *err) {
-    c->scale = sws_getCachedContext(c->scale, c->width, c->height, AV_PIX_FMT_RGB24, c->out_width, c->out_height, AV_PIX_FMT_RGB24,
-                                    SWS_BICUBIC, NULL, NULL, NULL);
+    c->scale = sws_getCachedContext(c->scale, c->width, c->height, AV_PIX_FMT_RGB24, c->out_width, c->out_height,
+                                    AV_PIX_FMT_RGB24, SWS_BICUBIC, NULL, NULL, NULL);
     if (!c->scale) {
-        return exaone_fail(err, EXAONE_ERR_UNSUPPORTED, "the video changes its size from %d x %d to %d x %d, which cannot be scaled",
-                           c->out_width, c->out_height, c->width, c->height);
+        return exaone_fail(err, EXAONE_ERR_UNSUPPORTED,
+                           "the video changes its size from %d x %d to %d x %d, which cannot be scaled", c->out_width,
+                           c->out_height, c->width, c->height);
     }
     if (!c->scaled && !resize_buffer(&c->scaled, c->out_width, c->out_height)) {
         return exaone_fail_memory(err, "a frame of the video", (unsigned long long)c->out_height * row_bytes(c->out_width));
@@ -89,7 +92,8 @@ static void turn(const uint8_t *src, size_t src_row, int w, int h, int quarter_t
     }
 }
 
-exaone_status exaone_video_convert_frame(exaone_video_convert *c, const AVFrame *frame, const uint8_t **rgb, exaone_error *err) {
+exaone_status exaone_video_convert_frame(exaone_video_convert *c, const AVFrame *frame, const uint8_t **rgb,
+                                         exaone_error *err) {
     exaone_status status = make_color(c, frame, err);
     if (status) {
         return status;

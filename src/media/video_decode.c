@@ -1,11 +1,11 @@
 /* Counting and decoding with FFmpeg.
  *
- * First the packets are counted, as torchcodec's scan does it: every packet that is not marked "discard" (hidden by an edit list) is a
- * frame, the duration runs from the smallest presentation time to the end of the latest packet, fps = frames / duration. Then the file
- * is opened anew and decoded from the start. When every packet has a presentation time of its own, a decoded frame is recognised by it,
- * and groups of pictures that hold no chosen frame are not decoded at all; otherwise frames are counted in the order they come.
- * Some files promise more frames than they give (damaged ones, fields as packets): then the decoded number counts, and the frames are
- * chosen and decoded once more. */
+ * First the packets are counted, as torchcodec's scan does it: every packet that is not marked "discard" (hidden by an edit
+ * list) is a frame, the duration runs from the smallest presentation time to the end of the latest packet, fps = frames /
+ * duration. Then the file is opened anew and decoded from the start. When every packet has a presentation time of its own, a
+ * decoded frame is recognised by it, and groups of pictures that hold no chosen frame are not decoded at all; otherwise
+ * frames are counted in the order they come. Some files promise more frames than they give (damaged ones, fields as
+ * packets): then the decoded number counts, and the frames are chosen and decoded once more. */
 #include "media/video_internal.h"
 
 #ifdef EXAONE_HAVE_FFMPEG
@@ -52,7 +52,8 @@ static int compare_times(const void *a, const void *b) {
 static exaone_status add_packet(decoding *d, const AVPacket *p, exaone_error *err) {
     uint64_t max = d->input.options->limits.max_video_frames;
     if (d->n_packets >= max) {
-        return exaone_fail(err, EXAONE_ERR_LIMIT, "the video has more frames than the limit of %llu", (unsigned long long)max);
+        return exaone_fail(err, EXAONE_ERR_LIMIT, "the video has more frames than the limit of %llu",
+                           (unsigned long long)max);
     }
     if (d->n_packets == d->room) {
         size_t room = d->room ? d->room * 2 : 1024;
@@ -138,10 +139,11 @@ static exaone_status scan(decoding *d, exaone_error *err) {
     return status ? status : summarise(d, end, err);
 }
 
-/* ---- which packets need decoding ------------------------------------------------------------------------------------------ */
+/* ---- which packets need decoding
+ * ------------------------------------------------------------------------------------------ */
 
-/* Marks the groups of pictures (from one key packet to the next, in file order) that hold no chosen frame. Only for files where that is
- * safe: times known, key packets in order of time, nothing hidden. */
+/* Marks the groups of pictures (from one key packet to the next, in file order) that hold no chosen frame. Only for files
+ * where that is safe: times known, key packets in order of time, nothing hidden. */
 static void plan_skips(decoding *d) {
     const exaone_video_info *info = d->info;
     int64_t last_key = INT64_MIN;
@@ -156,7 +158,8 @@ static void plan_skips(decoding *d) {
             last_key = d->packets[i].pts;
         }
     }
-    /* A frame needs the group that its packet stands in, and the one before when it is shown before the key that it follows. */
+    /* A frame needs the group that its packet stands in, and the one before when it is shown before the key that it follows.
+     */
     size_t group = 0, previous = 0;
     for (size_t i = 0; i < d->n_packets; i++) {
         const packet_info *p = &d->packets[i];
@@ -181,7 +184,8 @@ static void plan_skips(decoding *d) {
     }
 }
 
-/* ---- one pass -------------------------------------------------------------------------------------------------------------- */
+/* ---- one pass
+ * -------------------------------------------------------------------------------------------------------------- */
 
 /* The index of a decoded frame among all frames, or -1 when it is none of them. */
 static int64_t frame_index(decoding *d, const AVFrame *frame) {
@@ -216,7 +220,8 @@ static exaone_status take_frame(decoding *d, const AVFrame *frame, exaone_error 
 }
 
 /* Sends a packet (NULL: drain) and takes the frames that come. What the decoder cannot read is passed over. */
-static exaone_status decode_packet(decoding *d, AVCodecContext *codec, const AVPacket *packet, AVFrame *frame, exaone_error *err) {
+static exaone_status decode_packet(decoding *d, AVCodecContext *codec, const AVPacket *packet, AVFrame *frame,
+                                   exaone_error *err) {
     int code = avcodec_send_packet(codec, packet);
     if (code == AVERROR(ENOMEM)) {
         return exaone_fail_memory(err, "decoding the video", 0);
@@ -264,7 +269,8 @@ static exaone_status open_decoder(decoding *d, AVCodecContext **out, exaone_erro
     int code = avcodec_open2(c, codec, NULL);
     if (code < 0) {
         avcodec_free_context(&c);
-        return exaone_fail(err, EXAONE_ERR_UNSUPPORTED, "the decoder of the video codec \"%s\" does not start (FFmpeg error %d)",
+        return exaone_fail(err, EXAONE_ERR_UNSUPPORTED,
+                           "the decoder of the video codec \"%s\" does not start (FFmpeg error %d)",
                            avcodec_get_name(p->codec_id), code);
     }
     *out = c;

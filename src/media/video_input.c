@@ -1,7 +1,8 @@
 /* Opening a container through our own reading functions.
  *
- * FFmpeg never opens anything itself: it reads through two callbacks (memory, or a file descriptor of a regular file), has no
- * protocol, and its hook for further files (playlists, referenced media) refuses. The callbacks also end the work at the deadline. */
+ * FFmpeg never opens anything itself: it reads through two callbacks (memory, or a file descriptor of a regular file), has
+ * no protocol, and its hook for further files (playlists, referenced media) refuses. The callbacks also end the work at the
+ * deadline. */
 #include "media/video_internal.h"
 
 #ifdef EXAONE_HAVE_FFMPEG
@@ -49,7 +50,8 @@ exaone_status exaone_video_input_check(const exaone_video_input *in, exaone_erro
     if (in->options->cancel && *in->options->cancel) {
         return exaone_fail(err, EXAONE_ERR_CANCELLED, "reading the video was cancelled");
     }
-    return exaone_fail(err, EXAONE_ERR_LIMIT, "reading the video takes longer than the limit of %d ms", in->options->time_limit_ms);
+    return exaone_fail(err, EXAONE_ERR_LIMIT, "reading the video takes longer than the limit of %d ms",
+                       in->options->time_limit_ms);
 }
 
 static int on_interrupt(void *arg) {
@@ -253,9 +255,8 @@ exaone_status exaone_video_input_read(exaone_video_input *in, AVPacket *packet, 
 int exaone_video_input_rotation(const exaone_video_input *in) {
     const uint8_t *matrix = NULL;
 #if LIBAVFORMAT_VERSION_INT >= AV_VERSION_INT(60, 15, 100)
-    const AVPacketSideData *side = av_packet_side_data_get(in->stream->codecpar->coded_side_data,
-                                                           in->stream->codecpar->nb_coded_side_data,
-                                                           AV_PKT_DATA_DISPLAYMATRIX);
+    const AVPacketSideData *side = av_packet_side_data_get(
+        in->stream->codecpar->coded_side_data, in->stream->codecpar->nb_coded_side_data, AV_PKT_DATA_DISPLAYMATRIX);
     matrix = side && side->size >= 9 * sizeof(int32_t) ? side->data : NULL;
 #else
     size_t size = 0;

@@ -4,9 +4,9 @@
 
 #include "exaone/video.h"
 
-/* Receives the chosen frames. `begin` comes before any frame, with info's size and n; it may come a second time, when the file turned
- * out to have another number of frames than its packets promised: then everything starts anew. `frame` comes for k = 0 .. n-1 in
- * order; rgb is [height, width, 3] and valid during the call. An error stops the decoding. */
+/* Receives the chosen frames. `begin` comes before any frame, with info's size and n; it may come a second time, when the
+ * file turned out to have another number of frames than its packets promised: then everything starts anew. `frame` comes for
+ * k = 0 .. n-1 in order; rgb is [height, width, 3] and valid during the call. An error stops the decoding. */
 typedef struct exaone_video_sink {
     exaone_status (*begin)(void *ctx, const exaone_video_info *info, exaone_error *err);
     exaone_status (*frame)(void *ctx, size_t k, const uint8_t *rgb, exaone_error *err);
@@ -17,7 +17,8 @@ typedef struct exaone_video_sink {
 exaone_status exaone_video_run_ffmpeg(const exaone_video_source *source, const exaone_video_options *options,
                                       const exaone_video_sink *sink, exaone_video_info *info, exaone_error *err);
 
-/* Samples (info->total_frames and fps are set), checks the number of frames kept against the limit, fills n, indices, timestamps. */
+/* Samples (info->total_frames and fps are set), checks the number of frames kept against the limit, fills n, indices,
+ * timestamps. */
 exaone_status exaone_video_choose(exaone_video_info *info, const exaone_video_options *options, exaone_error *err);
 
 #ifdef EXAONE_HAVE_FFMPEG
@@ -41,7 +42,8 @@ exaone_status exaone_video_input_open(exaone_video_input *input, exaone_error *e
 void exaone_video_input_close(exaone_video_input *input);
 /* Cancelled or over time? */
 exaone_status exaone_video_input_check(const exaone_video_input *input, exaone_error *err);
-/* The next packet of the video stream. *end = true (and nothing in `packet`) behind the last one, also when the file breaks off. */
+/* The next packet of the video stream. *end = true (and nothing in `packet`) behind the last one, also when the file breaks
+ * off. */
 exaone_status exaone_video_input_read(exaone_video_input *input, AVPacket *packet, bool *end, exaone_error *err);
 /* Quarter turns clockwise (0..3) that set the picture upright. */
 int exaone_video_input_rotation(const exaone_video_input *input);
@@ -57,7 +59,8 @@ typedef struct exaone_video_convert {
 } exaone_video_convert;
 
 /* *rgb points into the converter: [height, width, 3] upright. The first frame fixes the size. */
-exaone_status exaone_video_convert_frame(exaone_video_convert *c, const AVFrame *frame, const uint8_t **rgb, exaone_error *err);
+exaone_status exaone_video_convert_frame(exaone_video_convert *c, const AVFrame *frame, const uint8_t **rgb,
+                                         exaone_error *err);
 void exaone_video_convert_release(exaone_video_convert *c);
 #endif
 

@@ -1,8 +1,8 @@
 /* Choosing the frames of a video: sample_frames of Qwen2VLVideoProcessor (transformers 5.23).
  *
- * MODEL: the reference computes torch.arange(0, total, total / n). In floating point that yields one index too many, equal to
- * `total`, for about 5 % of all (total, n), and its processor then fails; the exact formula i * total div n gives the same indices
- * everywhere else. */
+ * MODEL: the reference computes torch.arange(0, total, total / n). In floating point that yields one index too many, equal
+ * to `total`, for about 5 % of all (total, n), and its processor then fails; the exact formula i * total div n gives the
+ * same indices everywhere else. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -56,14 +56,16 @@ static exaone_status count_by_options(int64_t total, double source_fps, const ex
 static exaone_status strict_check(int64_t total, int64_t n, exaone_error *err) {
     double step = (double)total / (double)n;
     if (ceil((double)total / step) > (double)n) {
-        return exaone_fail(err, EXAONE_ERR_ARGUMENT,
-                           "the reference fails here: index %lld is out of bounds for axis 0 with size %lld (%lld frames of %lld)",
-                           (long long)total, (long long)total, (long long)n, (long long)total);
+        return exaone_fail(
+            err, EXAONE_ERR_ARGUMENT,
+            "the reference fails here: index %lld is out of bounds for axis 0 with size %lld (%lld frames of %lld)",
+            (long long)total, (long long)total, (long long)n, (long long)total);
     }
     return EXAONE_OK;
 }
 
-static exaone_status choose_count(int64_t total, double source_fps, const exaone_video_options *o, int64_t *n, exaone_error *err) {
+static exaone_status choose_count(int64_t total, double source_fps, const exaone_video_options *o, int64_t *n,
+                                  exaone_error *err) {
     if (o->has_fps && o->has_num_frames) {
         return exaone_fail(err, EXAONE_ERR_ARGUMENT, "num_frames and fps are mutually exclusive, use only one of them");
     }
@@ -89,10 +91,11 @@ static exaone_status choose_count(int64_t total, double source_fps, const exaone
             *n = total;
             return EXAONE_OK;
         }
-        return exaone_fail(err, EXAONE_ERR_ARGUMENT,
-                           "the options leave no frame of the %lld of the video: frames are taken in groups of %u (num_frames, "
-                           "min_frames or max_frames is too small)",
-                           (long long)total, o->temporal_patch_size);
+        return exaone_fail(
+            err, EXAONE_ERR_ARGUMENT,
+            "the options leave no frame of the %lld of the video: frames are taken in groups of %u (num_frames, "
+            "min_frames or max_frames is too small)",
+            (long long)total, o->temporal_patch_size);
     }
     return o->strict_reference ? strict_check(total, *n, err) : EXAONE_OK;
 }
@@ -105,8 +108,8 @@ exaone_status exaone_video_sample(uint64_t total, double source_fps, const exaon
         return exaone_fail(err, EXAONE_ERR_FORMAT, "the video has no frames");
     }
     if (total > MAX_TOTAL) {
-        return exaone_fail(err, EXAONE_ERR_LIMIT, "the video has %llu frames, more than the limit of %d", (unsigned long long)total,
-                           MAX_TOTAL);
+        return exaone_fail(err, EXAONE_ERR_LIMIT, "the video has %llu frames, more than the limit of %d",
+                           (unsigned long long)total, MAX_TOTAL);
     }
     if (options->temporal_patch_size == 0) {
         return exaone_fail(err, EXAONE_ERR_ARGUMENT, "temporal_patch_size is 0");

@@ -93,7 +93,8 @@ static void rows_match(void **state) {
             }
             if (!good) {
                 n_wrong++;
-                print_message("row %d (total %d) strict %d: %d frames, %s\n", n_rows, (int)total, strict, (int)n, err.message);
+                print_message("row %d (total %d) strict %d: %d frames, %s\n", n_rows, (int)total, strict, (int)n,
+                              err.message);
             }
             free(indices);
         }

@@ -1,8 +1,8 @@
 /* Videos against the reference: clips (arrays) and files of tests/golden/edges/video, then hostile files.
  *
- * Clips are compared bit for bit: resize and patches are exact. Decoded files may differ by 2 levels (another FFmpeg than the one that made
- * the data); grids, indices, frame counts are exact, fps to 1e-9 (a quotient of doubles). Pixel values of files: 2 levels are
- * 2 / (255 * 0.26) = 0.0302. */
+ * Clips are compared bit for bit: resize and patches are exact. Decoded files may differ by 2 levels (another FFmpeg than
+ * the one that made the data); grids, indices, frame counts are exact, fps to 1e-9 (a quotient of doubles). Pixel values of
+ * files: 2 levels are 2 / (255 * 0.26) = 0.0302. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -62,8 +62,8 @@ static exaone_pixel_config config_of(int64_t min_pixels, int64_t max_pixels) {
     return c;
 }
 
-/* The rows and columns that the data stores of a [rows, cols] array: rows i*(n-1)/63 without duplicates, columns i*1175/11. Returns the
- * largest difference. */
+/* The rows and columns that the data stores of a [rows, cols] array: rows i*(n-1)/63 without duplicates, columns i*1175/11.
+ * Returns the largest difference. */
 static double sample_diff(const exaone_pixels *p, const fixture_tensor *t) {
     size_t cols = 12, at = 0, last = SIZE_MAX;
     double worst = 0;
@@ -91,7 +91,8 @@ static void assert_digest(const exaone_json *row, const char *key, const void *d
     assert_string_equal(got, want);
 }
 
-/* ---- clips ------------------------------------------------------------------------------------------------------------------ */
+/* ---- clips
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 static void check_clip(const exaone_json *row, const fixture *f) {
     char name[64], clip[64], tensor[128];
@@ -101,7 +102,8 @@ static void check_clip(const exaone_json *row, const fixture *f) {
     size_t frame = (size_t)(t->shape[1] * t->shape[2] * 3), n = (size_t)t->shape[0];
     exaone_image *frames = calloc(n, sizeof(*frames));
     for (size_t i = 0; i < n; i++) {
-        frames[i] = (exaone_image){.width = (uint32_t)t->shape[2], .height = (uint32_t)t->shape[1],
+        frames[i] = (exaone_image){.width = (uint32_t)t->shape[2],
+                                   .height = (uint32_t)t->shape[1],
                                    .rgb = (uint8_t *)(uintptr_t)(t->data + i * frame)};
     }
     const exaone_json *size = exaone_json_get(row, "size");
@@ -170,8 +172,12 @@ static void clips_notice_order(void **state) {
     size_t frame = (size_t)(t->shape[1] * t->shape[2] * 3);
     exaone_image frames[8];
     for (size_t i = 0; i < 8; i++) {
-        frames[i] = (exaone_image){.width = (uint32_t)t->shape[2], .height = (uint32_t)t->shape[1],
-                                   .rgb = (uint8_t *)(uintptr_t)(t->data + (i == 0 ? 1 : i == 1 ? 0 : i) * frame)};
+        frames[i] = (exaone_image){.width = (uint32_t)t->shape[2],
+                                   .height = (uint32_t)t->shape[1],
+                                   .rgb = (uint8_t *)(uintptr_t)(t->data + (i == 0   ? 1
+                                                                            : i == 1 ? 0
+                                                                                     : i) *
+                                                                               frame)};
     }
     exaone_video_source source = {.frames = frames, .n_frames = 8};
     exaone_pixel_config config = config_of(3136, 50176);
@@ -226,7 +232,8 @@ static void frames_are_checked(void **state) {
 }
 
 #ifdef EXAONE_HAVE_FFMPEG
-/* ---- files ------------------------------------------------------------------------------------------------------------------ */
+/* ---- files
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 static int level_diff; /* largest difference of a decoded level over all files: printed at the end */
 static int n_exact, n_runs;
@@ -287,8 +294,8 @@ static void check_run(const exaone_json *row, const exaone_json *run, const fixt
     exaone_pixels p;
     exaone_video_info info;
     exaone_error err;
-    assert_int_equal(exaone_preprocess_video(&(exaone_video_source){.path = path}, &o, &config, NULL, false, &p, &info, &err),
-                     EXAONE_OK);
+    assert_int_equal(
+        exaone_preprocess_video(&(exaone_video_source){.path = path}, &o, &config, NULL, false, &p, &info, &err), EXAONE_OK);
     if (!exaone_json_get(run, "error")) {
         int64_t grid[3], indices[64];
         list(run, "grid", grid, 3);
@@ -351,9 +358,11 @@ static void probe_counts(void **state) {
     exaone_video_info_release(&info);
 }
 
-/* ---- hostile ---------------------------------------------------------------------------------------------------------------- */
+/* ---- hostile
+ * ---------------------------------------------------------------------------------------------------------------- */
 
-static exaone_status decode_bytes(const void *bytes, size_t n, const exaone_video_options *o, size_t *n_frames, exaone_error *err) {
+static exaone_status decode_bytes(const void *bytes, size_t n, const exaone_video_options *o, size_t *n_frames,
+                                  exaone_error *err) {
     exaone_video v;
     exaone_status status = exaone_video_decode(&(exaone_video_source){.bytes = bytes, .n_bytes = n}, o, &v, err);
     *n_frames = v.info.n;
@@ -390,7 +399,8 @@ static void limits_are_stated(void **state) {
 /* A file cut anywhere gives frames or an error, and never takes long. */
 static void cut_files(void **state) {
     (void)state;
-    const char *files[] = {DIR "h264.mkv", DIR "mpeg4.avi", DIR "h264-vfr.mp4", DIR "vp9.webm", DIR "gif.gif", DIR "h264-ts.ts"};
+    const char *files[] = {DIR "h264.mkv", DIR "mpeg4.avi", DIR "h264-vfr.mp4",
+                           DIR "vp9.webm", DIR "gif.gif",   DIR "h264-ts.ts"};
     exaone_video_options o;
     exaone_video_options_init(&o);
     o.has_num_frames = true;
@@ -602,12 +612,20 @@ static void says_that_ffmpeg_is_missing(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(clips_match),      cmocka_unit_test(clips_notice_order),     cmocka_unit_test(cap_lowers_the_limit),
+        cmocka_unit_test(clips_match),
+        cmocka_unit_test(clips_notice_order),
+        cmocka_unit_test(cap_lowers_the_limit),
         cmocka_unit_test(frames_are_checked),
 #ifdef EXAONE_HAVE_FFMPEG
-        cmocka_unit_test(files_match),      cmocka_unit_test(probe_counts),           cmocka_unit_test(limits_are_stated),
-        cmocka_unit_test(cut_files),        cmocka_unit_test(flipped_bytes),          cmocka_unit_test(not_videos),
-        cmocka_unit_test(playlists_open_nothing), cmocka_unit_test(odd_rates_and_sizes), cmocka_unit_test(changing_size),
+        cmocka_unit_test(files_match),
+        cmocka_unit_test(probe_counts),
+        cmocka_unit_test(limits_are_stated),
+        cmocka_unit_test(cut_files),
+        cmocka_unit_test(flipped_bytes),
+        cmocka_unit_test(not_videos),
+        cmocka_unit_test(playlists_open_nothing),
+        cmocka_unit_test(odd_rates_and_sizes),
+        cmocka_unit_test(changing_size),
         cmocka_unit_test(time_limit),
 #else
         cmocka_unit_test(says_that_ffmpeg_is_missing),
