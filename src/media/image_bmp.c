@@ -44,14 +44,11 @@ static exaone_status read_palette(bmp *b, size_t at, uint32_t colors, size_t ent
     if (at > b->n || count * entry > b->n - at) {
         return fail_cut(b, err);
     }
-    for (uint32_t i = 0; i < 256; i++) {
-        memset(b->palette[i], (int)i, 3);
-        if (i < count) {
-            const uint8_t *p = b->bytes + at + i * entry;
-            b->palette[i][0] = p[2];
-            b->palette[i][1] = p[1];
-            b->palette[i][2] = p[0];
-        }
+    for (uint32_t i = 0; i < count; i++) { /* entries beyond stay black */
+        const uint8_t *p = b->bytes + at + i * entry;
+        b->palette[i][0] = p[2];
+        b->palette[i][1] = p[1];
+        b->palette[i][2] = p[0];
     }
     return EXAONE_OK;
 }

@@ -2,7 +2,7 @@
  *
  *   EXIF  up to two "Exif\0\0", then "II" or "MM" (byte order), 42, u32 offset of the first directory
  *         directory: u16 count, then count entries of 12 bytes: u16 tag, u16 type, u32 count, value or offset (4 bytes)
- *   tag 0x0112, one value of type 1 or 6 (8 bit), 3 or 8 (16 bit), 4 or 9 (32 bit); of several the last counts */
+ *   tag 0x0112 with values of type 6 (8 bit), 3 or 8 (16 bit), 4 or 9 (32 bit): the first value; of several tags the last */
 #include "media/image.h"
 
 #include <string.h>
@@ -39,15 +39,17 @@ int exaone_exif_orientation(const uint8_t *exif, size_t n) {
         if (get16(e, little) != TAG_ORIENTATION) {
             continue;
         }
-        if (get32(e + 4, little) != 1) {
-            found = 0;
-        } else if (type == 1 || type == 6) {
-            found = e[8];
-        } else if (type == 3 || type == 8) {
-            found = get16(e + 8, little);
-        } else if (type == 4 || type == 9) {
-            found = get32(e + 8, little);
+        uint64_t size = type == 6 ? 1 : type == 3 || type == 8 ? 2 : type == 4 || type == 9 ? 4 : 0;
+        uint64_t count = get32(e + 4, little);
+        const uint8_t *v = e + 8;
+        if (size * count > 4) { /* the values stand elsewhere */
+            uint64_t offset = get32(v, little);
+            v = offset <= n && size * count <= n - offset ? exif + offset : NULL;
         }
+        if (size == 0 || count == 0 || !v) {
+            continue;
+        }
+        found = size == 1 ? v[0] : size == 2 ? get16(v, little) : get32(v, little);
     }
     return found <= 8 ? (int)found : 0;
 }

@@ -85,13 +85,15 @@ static exaone_status find_frame(gif_state *s) {
 
 static void read_palette(gif_state *s) {
     const ColorMapObject *map = s->gif->Image.ColorMap ? s->gif->Image.ColorMap : s->gif->SColorMap;
-    for (int i = 0; i < 256; i++) {
+    bool ramp = true;
+    for (int i = 0; map && i < map->ColorCount && i < 256; i++) {
+        s->palette[i][0] = map->Colors[i].Red;
+        s->palette[i][1] = map->Colors[i].Green;
+        s->palette[i][2] = map->Colors[i].Blue;
+        ramp = ramp && s->palette[i][0] == i && s->palette[i][1] == i && s->palette[i][2] == i;
+    }
+    for (int i = 0; ramp && i < 256; i++) {
         memset(s->palette[i], i, 3);
-        if (map && i < map->ColorCount) {
-            s->palette[i][0] = map->Colors[i].Red;
-            s->palette[i][1] = map->Colors[i].Green;
-            s->palette[i][2] = map->Colors[i].Blue;
-        }
     }
 }
 

@@ -8,7 +8,7 @@
  * at 255; tRNS of 16-bit types compared as Pillow does, by its low bytes orientation        eXIf, else the ImageMagick text
  * "Raw profile type exif", else XMP; also behind the pixels
  *
- * Palette entries that the file does not define are the grey of their index (Pillow). */
+ * Palette entries that the file does not define are black (Pillow). */
 #include "media/image.h"
 
 #include <setjmp.h>
@@ -72,13 +72,14 @@ static void on_read(png_structp png, png_bytep out, size_t n) {
 }
 
 static void read_header(png_state *s) {
-    static const png_byte kept[] = "eXIf\0tEXt\0zTXt\0iTXt"; /* names of 5 bytes each */
+    static const png_byte text[] = "tEXt\0zTXt\0iTXt", exif[] = "eXIf"; /* names of 5 bytes each */
     png_set_read_fn(s->png, s, on_read);
     png_set_user_limits(s->png, 0x7fffffff, 0x7fffffff); /* ours are checked below */
     png_set_chunk_cache_max(s->png, MAX_CHUNKS);
     png_set_chunk_malloc_max(s->png, MAX_CHUNK_BYTES);
     png_set_keep_unknown_chunks(s->png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
-    png_set_keep_unknown_chunks(s->png, PNG_HANDLE_CHUNK_AS_DEFAULT, kept, 4);
+    png_set_keep_unknown_chunks(s->png, PNG_HANDLE_CHUNK_AS_DEFAULT, text, 3);
+    png_set_keep_unknown_chunks(s->png, PNG_HANDLE_CHUNK_ALWAYS, exif, 1); /* raw: libpng refuses a leading "Exif\0\0" */
     png_read_info(s->png, s->info);
     png_get_IHDR(s->png, s->info, &s->width, &s->height, &s->depth, &s->color, &s->interlace, NULL, NULL);
 }
@@ -99,9 +100,6 @@ static int only_transparent(const png_byte *alpha, int n) {
 static void read_palette(png_state *s) {
     png_colorp colors = NULL;
     int n = 0;
-    for (int i = 0; i < 256; i++) {
-        memset(s->palette[i], i, 3);
-    }
     if (png_get_PLTE(s->png, s->info, &colors, &n)) {
         for (int i = 0; i < n && i < 256; i++) {
             s->palette[i][0] = colors[i].red;
@@ -227,8 +225,6 @@ static int raw_profile_orientation(char *text) {
 }
 
 static void read_orientation(png_state *s) {
-    png_bytep exif = NULL;
-    png_uint_32 n = 0;
     png_textp text = NULL;
     int count = 0, raw = 0, xmp = 0;
     (void)png_get_text(s->png, s->info, &text, &count);
@@ -242,8 +238,14 @@ static void read_orientation(png_state *s) {
             raw = raw_profile_orientation(text[i].text);
         }
     }
-    bool has_exif = png_get_eXIf_1(s->png, s->info, &n, &exif) != 0;
-    s->job->orientation = has_exif ? exaone_exif_orientation(exif, n) : raw;
+    png_unknown_chunkp chunks = NULL;
+    int n_chunks = png_get_unknown_chunks(s->png, s->info, &chunks);
+    s->job->orientation = raw;
+    for (int i = 0; i < n_chunks; i++) {
+        if (memcmp(chunks[i].name, "eXIf", 4) == 0) {
+            s->job->orientation = exaone_exif_orientation(chunks[i].data, chunks[i].size);
+        }
+    }
     if (s->job->orientation == 0) {
         s->job->orientation = xmp;
     }
