@@ -63,12 +63,12 @@ static int on_read(void *arg, uint8_t *buf, int n) {
     if (over(in)) {
         return AVERROR_EXIT;
     }
-    int64_t left = in->size - in->pos;
+    int64_t left = in->size - in->pos; /* negative behind a seek over the end */
+    if (n <= 0 || left <= 0) {
+        return AVERROR_EOF;
+    }
     if (n > left) {
         n = (int)left;
-    }
-    if (n <= 0) {
-        return AVERROR_EOF;
     }
     if (in->fd < 0) {
         memcpy(buf, in->source->bytes + in->pos, (size_t)n);
