@@ -99,8 +99,11 @@ size_t exaone_utf8_valid_prefix(const uint8_t *bytes, size_t n) {
             i++;
             continue;
         }
-        uint32_t code;
-        size_t len = exaone_utf8_decode(bytes + i, n - i, &code);
+        size_t len = 2; /* the shortest and most frequent sequence first, by itself */
+        if (bytes[i] < 0xc2 || bytes[i] > 0xdf || n - i < 2 || bytes[i + 1] >> 6 != 2) {
+            uint32_t code;
+            len = exaone_utf8_decode(bytes + i, n - i, &code);
+        }
         if (len == 0) {
             break;
         }

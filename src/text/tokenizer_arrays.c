@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "text/tokenizer_internal.h"
 
 enum { TYPE_NORMAL = 1, TYPE_UNKNOWN, TYPE_CONTROL, TYPE_USER_DEFINED, TYPE_UNUSED };
@@ -42,6 +43,15 @@ static exaone_status check_named_ids(const exaone_tokenizer_arrays *a, exaone_er
     return EXAONE_OK;
 }
 
+static exaone_status check_utf8(const exaone_tokenizer_arrays *a, exaone_error *err) {
+    for (size_t id = 0; id < a->n_tokens; id++) {
+        if (exaone_utf8_valid_prefix((const uint8_t *)a->tokens[id].bytes, a->tokens[id].n) != a->tokens[id].n) {
+            return exaone_fail(err, EXAONE_ERR_FORMAT, "GGUF: token %zu is not valid UTF-8", id);
+        }
+    }
+    return EXAONE_OK;
+}
+
 static exaone_status read_types(const exaone_tokenizer_arrays *a, uint8_t *kinds, exaone_error *err) {
     for (size_t id = 0; a->types && id < a->n_tokens; id++) {
         switch (a->types[id]) {
@@ -68,6 +78,7 @@ exaone_status exaone_tokenizer_from_arrays(const exaone_tokenizer_arrays *a, exa
     exaone_status s = check_name("tokenizer.ggml.model", a->model, "gpt2", err);
     s = s == EXAONE_OK ? check_name("tokenizer.ggml.pre", a->pre, "exaone-moe", err) : s;
     s = s == EXAONE_OK ? check_named_ids(a, err) : s;
+    s = s == EXAONE_OK ? check_utf8(a, err) : s;
     if (s != EXAONE_OK) {
         return s;
     }

@@ -43,17 +43,26 @@ static int alphabet_byte(uint32_t code) {
 
 /* A table of indices into an array of strings. */
 typedef struct {
-    uint32_t *slots; /* index + 1 */
+    uint32_t hash;  /* compared before the string, which lies anywhere in memory */
+    uint32_t entry; /* index + 1, 0 = empty */
+} string_slot;
+
+typedef struct {
+    string_slot *slots;
     uint32_t mask;
 } string_table;
 
-static bool table_new(size_t n, uint32_t **slots, uint32_t *mask) {
+static size_t table_size(size_t n) {
     size_t size = 16;
     while (size < 2 * n + 2) {
         size *= 2;
     }
-    *slots = exaone_mem_array(size, sizeof **slots);
-    *mask = (uint32_t)(size - 1);
+    return size;
+}
+
+static bool table_new(size_t n, uint32_t **slots, uint32_t *mask) {
+    *slots = exaone_mem_array(table_size(n), sizeof **slots);
+    *mask = (uint32_t)(table_size(n) - 1);
     return *slots != NULL;
 }
 
@@ -61,16 +70,20 @@ static bool same_text(exaone_string_view a, const void *bytes, size_t n) {
     return a.n == n && (n == 0 || memcmp(a.bytes, bytes, n) == 0);
 }
 
-/* Slot of a spelling, or of the empty place where it belongs; UINT32_MAX after too many probes. */
-static uint32_t find_slot(const string_table *t, const exaone_string_view *all, const void *bytes, size_t n) {
-    uint32_t slot = exaone_text_hash(bytes, n) & t->mask;
-    for (int k = 0; k < EXAONE_MAX_PROBES; k++, slot = (slot + 1) & t->mask) {
-        uint32_t entry = t->slots[slot];
-        if (entry == 0 || same_text(all[entry - 1], bytes, n)) {
+/* The slot of a spelling, or the empty one where it belongs (with its hash noted); NULL after too many probes. */
+static string_slot *find_slot(const string_table *t, const exaone_string_view *all, const void *bytes, size_t n) {
+    uint32_t hash = exaone_text_hash(bytes, n), at = hash & t->mask;
+    for (int k = 0; k < EXAONE_MAX_PROBES; k++, at = (at + 1) & t->mask) {
+        string_slot *slot = &t->slots[at];
+        if (slot->entry == 0) {
+            slot->hash = hash;
+            return slot;
+        }
+        if (slot->hash == hash && same_text(all[slot->entry - 1], bytes, n)) {
             return slot;
         }
     }
-    return UINT32_MAX;
+    return NULL;
 }
 
 typedef struct {
@@ -110,9 +123,6 @@ static exaone_status check_sizes(const builder *b) {
         size_t n = p->tokens[id].n;
         if (n == 0) {
             return exaone_fail(b->err, EXAONE_ERR_FORMAT, "%s: token %zu is empty", p->origin, id);
-        }
-        if (exaone_utf8_valid_prefix((const uint8_t *)p->tokens[id].bytes, n) != n) {
-            return exaone_fail(b->err, EXAONE_ERR_FORMAT, "%s: token %zu is not valid UTF-8", p->origin, id);
         }
         bool added = p->kinds[id] & TOKEN_ADDED;
         if (added && n > EXAONE_TOKENIZER_MAX_ADDED_BYTES) {
@@ -167,21 +177,23 @@ static size_t put_bytes(exaone_string_view s, bool added, uint8_t *out) {
 static exaone_status index_tokens(builder *b) {
     const exaone_tokenizer_parts *p = b->parts;
     exaone_tokenizer *tok = b->tok;
-    if (!table_new(p->n_tokens, &b->spellings.slots, &b->spellings.mask)) {
+    b->spellings.mask = (uint32_t)(table_size(p->n_tokens) - 1);
+    b->spellings.slots = exaone_mem_array(table_size(p->n_tokens), sizeof *b->spellings.slots);
+    if (!b->spellings.slots) {
         return exaone_fail_memory(b->err, "the table of tokens", (unsigned long long)p->n_tokens * 16);
     }
     uint32_t used = 0, n_added = 0;
     for (uint32_t id = 0; id < tok->n_tokens; id++) {
         exaone_string_view s = p->tokens[id];
-        uint32_t slot = find_slot(&b->spellings, p->tokens, s.bytes, s.n);
-        if (slot == UINT32_MAX) {
+        string_slot *slot = find_slot(&b->spellings, p->tokens, s.bytes, s.n);
+        if (!slot) {
             return fail_crafted(b, "tokens");
         }
-        if (b->spellings.slots[slot]) {
+        if (slot->entry) {
             return exaone_fail(b->err, EXAONE_ERR_FORMAT, "%s: tokens %u and %u are both \"%.*s\"", p->origin,
-                               b->spellings.slots[slot] - 1, id, shown(s), s.bytes);
+                               slot->entry - 1, id, shown(s), s.bytes);
         }
-        b->spellings.slots[slot] = id + 1;
+        slot->entry = id + 1;
         bool added = p->kinds[id] & TOKEN_ADDED;
         tok->kinds[id] = p->kinds[id];
         tok->offsets[id] = used;
@@ -204,9 +216,9 @@ static exaone_status find_byte_tokens(builder *b) {
         if (n == 0) {
             continue;
         }
-        uint32_t slot = find_slot(&b->spellings, b->parts->tokens, spelled, n);
-        if (slot != UINT32_MAX && b->spellings.slots[slot]) {
-            b->tok->byte_ids[byte] = b->spellings.slots[slot] - 1;
+        const string_slot *slot = find_slot(&b->spellings, b->parts->tokens, spelled, n);
+        if (slot && slot->entry) {
+            b->tok->byte_ids[byte] = slot->entry - 1;
             seen[byte] = true;
         }
     }
@@ -221,12 +233,12 @@ static exaone_status find_byte_tokens(builder *b) {
 
 /* The id of a spelling that merge `rank` names, or a failure. */
 static exaone_status merge_id(const builder *b, size_t rank, const char *role, exaone_string_view s, uint32_t *id) {
-    uint32_t slot = find_slot(&b->spellings, b->parts->tokens, text_of(s), s.n);
-    if (slot == UINT32_MAX || b->spellings.slots[slot] == 0) {
+    const string_slot *slot = find_slot(&b->spellings, b->parts->tokens, text_of(s), s.n);
+    if (!slot || slot->entry == 0) {
         return exaone_fail(b->err, EXAONE_ERR_FORMAT, "%s: merge %zu: its %s \"%.*s\" is not in the vocabulary",
                            b->parts->origin, rank, role, shown(s), text_of(s));
     }
-    *id = b->spellings.slots[slot] - 1;
+    *id = slot->entry - 1;
     return EXAONE_OK;
 }
 
@@ -252,6 +264,7 @@ static exaone_status index_merges(builder *b) {
     if (!tok->merges || !table_new(p->n_merges, &tok->pair_slots, &tok->pair_mask)) {
         return exaone_fail_memory(b->err, "the merges", (unsigned long long)p->n_merges * 28);
     }
+    uint32_t guess = UINT32_MAX;
     for (uint32_t rank = 0; rank < tok->n_merges; rank++) {
         exaone_string_view left = p->merges[rank].left, right = p->merges[rank].right;
         exaone_merge *m = &tok->merges[rank];
@@ -263,10 +276,15 @@ static exaone_status index_merges(builder *b) {
         exaone_string_view both = {b->joined.data, b->joined.len};
         exaone_status s = merge_id(b, rank, "left side", left, &m->left);
         s = s == EXAONE_OK ? merge_id(b, rank, "right side", right, &m->right) : s;
-        s = s == EXAONE_OK ? merge_id(b, rank, "result", both, &m->result) : s;
+        if (s == EXAONE_OK && guess < tok->n_tokens && same_text(p->tokens[guess], both.bytes, both.n)) {
+            m->result = guess;
+        } else if (s == EXAONE_OK) {
+            s = merge_id(b, rank, "result", both, &m->result);
+        }
         if (s != EXAONE_OK) {
             return s;
         }
+        guess = m->result + 1; /* training numbers the tokens in the order of the merges: spares a look-up */
         /* An added token is never put together from parts. The released tokenizer has no such merge. */
         if (!(tok->kinds[m->result] & TOKEN_ADDED) && !put_pair(tok, rank)) {
             return fail_crafted(b, "merges");

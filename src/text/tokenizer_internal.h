@@ -51,7 +51,8 @@ typedef struct exaone_merge_text {
 /* Splits "left right" at its only space, into the line; false when there is not exactly one, or nothing beside it. */
 bool exaone_merge_split(exaone_string_view line, exaone_merge_text *m);
 
-/* What a file says, in one form. Spellings: ordinary tokens in the byte alphabet, added ones as plain text. */
+/* What a file says, in one form. Spellings are valid UTF-8: ordinary tokens in the byte alphabet, added ones as plain text.
+ */
 typedef struct exaone_tokenizer_parts {
     const char *origin; /* "tokenizer.json", "GGUF": for messages */
     size_t n_tokens;
