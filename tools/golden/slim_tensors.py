@@ -8,6 +8,7 @@ nothing can be compared with. Standard library only; running it again changes no
 
 usage: slim_tensors.py GOLDEN_EDGES_FOLDER
 """
+
 import json
 import struct
 import sys
