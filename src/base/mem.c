@@ -13,10 +13,11 @@ bool exaone_size_add(size_t a, size_t b, size_t *out) {
 }
 
 void *exaone_mem_array(size_t n, size_t size) {
-    if (n == 0 || size == 0) {
-        return calloc(1, 1);
+    size_t bytes; /* checked here too: sanitizers end the program at calloc's own overflow */
+    if (!exaone_size_mul(n, size, &bytes)) {
+        return NULL;
     }
-    return calloc(n, size);
+    return bytes ? calloc(n, size) : calloc(1, 1);
 }
 
 void *exaone_mem_resize(void *old, size_t n, size_t size) {
