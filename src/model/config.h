@@ -1,7 +1,8 @@
 /* The configuration of a model: one validated struct for Hugging Face folders and GGUF files.
  *
- * After exaone_config_load every number is in its range and the numbers fit together (heads divide, ids are inside the vocabulary,
- * sizes multiply without wrapping): the rest of the engine relies on it. Fields have the names of the reference's config. */
+ * After exaone_config_load every number is in its range and the numbers fit together (heads divide, ids are inside the
+ * vocabulary, sizes multiply without wrapping): the rest of the engine relies on it. Fields have the names of the
+ * reference's config. */
 #ifndef EXAONE_MODEL_CONFIG_H
 #define EXAONE_MODEL_CONFIG_H
 
@@ -25,9 +26,10 @@ typedef struct exaone_rope_config {
 typedef struct exaone_vision_config {
     int depth, hidden_size, intermediate_size, num_heads, num_key_value_heads;
     int in_channels, patch_size, spatial_merge_size, temporal_patch_size;
-    int window_size; /* pixels; a multiple of patch_size * spatial_merge_size */
+    int window_size; /* pixels; at least patch_size * spatial_merge_size; the window is floor(window_size / that) units wide
+                      */
     int out_hidden_size; /* = hidden_size of the text model */
-    bool *full; /* [depth] true: the block attends within whole frames, false: within windows */
+    bool *full;          /* [depth] true: the block attends within whole frames, false: within windows */
     double rms_norm_eps, rope_theta;
     /* What an mmproj file says of preprocessing. */
     bool has_pixel_limits, has_normalization;
@@ -58,24 +60,27 @@ typedef struct exaone_config {
     int num_mtp_layers;       /* 0 or 1: what the configuration announces and the files hold */
     bool has_vision;
     exaone_vision_config vision;
-    int bos_token_id, pad_token_id; /* -1: none */
-    int eos_token_ids[EXAONE_MAX_EOS], n_eos_token_ids; /* tokens that end a reply */
+    int bos_token_id, pad_token_id;                                                 /* -1: none */
+    int eos_token_ids[EXAONE_MAX_EOS], n_eos_token_ids;                             /* tokens that end a reply */
     int image_token_id, video_token_id, vision_start_token_id, vision_end_token_id; /* -1: none */
     exaone_generation_config generation;
 } exaone_config;
 
-/* Reads config.json and generation_config.json of the folder, or the metadata of the GGUF files. Errors: EXAONE_ERR_IO, _FORMAT,
- * _MODEL (another model, a value out of range: field, value, limit), _UNSUPPORTED (quantized checkpoints, other rope types),
- * _MEMORY. On failure *config is empty. Owned by the caller: exaone_config_release. */
+/* Reads config.json and generation_config.json of the folder, or the metadata of the GGUF files. Errors: EXAONE_ERR_IO,
+ * _FORMAT, _MODEL (another model, a value out of range: field, value, limit), _UNSUPPORTED (quantized checkpoints, other
+ * rope types), _MEMORY. On failure *config is empty. Owned by the caller: exaone_config_release. */
 EXAONE_MUST_USE exaone_status exaone_config_load(const exaone_weights *weights, exaone_config *config, exaone_error *err);
 void exaone_config_release(exaone_config *config); /* safe on an empty or released one */
 
-/* From JSON texts; `generation` may be NULL. num_mtp_layers is what the text announces. */
-EXAONE_MUST_USE exaone_status exaone_config_parse(const char *json, size_t n, const char *generation, size_t n_generation,
-                                                  exaone_config *config, exaone_error *err);
+/* From JSON texts; `generation` may be NULL. num_mtp_layers is what the text announces, 1 when it does not say. `path` and
+ * `generation_path` stand in messages. */
+EXAONE_MUST_USE exaone_status exaone_config_parse(const char *path, const char *json, size_t n, const char *generation_path,
+                                                  const char *generation, size_t n_generation, exaone_config *config,
+                                                  exaone_error *err);
 
 /* Bytes of the KV cache for n_ctx tokens of one sequence: full layers hold all, sliding ones and the MTP layer at most
- * sliding_window + chunk, in pages of `page` tokens; k and v have `element_bytes` per number. UINT64_MAX when it does not fit. */
+ * sliding_window + chunk, in pages of `page` tokens; k and v have `element_bytes` per number. UINT64_MAX when it does not
+ * fit. */
 typedef struct exaone_kv_bytes {
     uint64_t full, sliding, mtp, total;
 } exaone_kv_bytes;
