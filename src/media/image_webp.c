@@ -8,6 +8,7 @@
 #include <webp/demux.h>
 
 #include "base/error.h"
+#include "base/mem.h"
 
 static exaone_status fail_code(VP8StatusCode code, const exaone_image_job *job, exaone_error *err) {
     switch (code) {
@@ -104,6 +105,14 @@ exaone_status exaone_image_decode_webp(exaone_image_job *job, exaone_error *err)
     if (status != EXAONE_OK) {
         return status;
     }
+    /* libwebp 1.2.4 reads through NULL when memory ends inside its lossless decoder: see first that what it takes is there
+     * (two canvases, the frame, its tables). */
+    size_t pixels = (size_t)job->image.width * job->image.height;
+    void *room = exaone_mem_array(pixels + (1 << 18), 16);
+    if (!room) {
+        return exaone_fail_memory(err, "the WebP decoder", 16ull * (pixels + (1 << 18)));
+    }
+    free(room);
     WebPData data = {.bytes = job->bytes, .size = job->n};
     status = read_orientation(job, &data, err);
     if (status != EXAONE_OK) {
