@@ -29,7 +29,7 @@ VERSION := $(shell sed -n 's/^.define EXAONE_VERSION "\(.*\)"/\1/p' include/exao
 SOVERSION := $(firstword $(subst ., ,$(VERSION)))
 
 # Libraries: the modules of tools/packages.txt; without FFmpeg the video part is left out.
-modules = $(shell awk '$$1 == "$(1)" && $$3 != "-" { gsub(",", " ", $$3); print $$3 }' tools/packages.txt)
+modules = $(shell awk '$$1 == "$(1)" && $$3 !~ /^[-!]/ { gsub(",", " ", $$3); print $$3 }' tools/packages.txt)
 LIB_MODULES := $(call modules,library)
 PROGRAM_MODULES := $(call modules,program)
 VIDEO_MODULES := $(call modules,video)

@@ -2,7 +2,7 @@
 # Runs every check and says which failed: tools/check/all.sh [CHECK...]
 cd "$(dirname "$0")/../.." || exit 1
 failed=""
-[ $# -gt 0 ] || set -- text sizes includes calls headers symbols links format cppcheck
+[ $# -gt 0 ] || set -- text sizes includes calls headers symbols links shell format cppcheck
 for check in "$@"; do
     if output=$("tools/check/$check.sh" 2>&1); then
         echo "ok    $check"

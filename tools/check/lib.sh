@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2034
 # For the checks: sourced, never run. Files are what git tracks or would track.
 cd "$(dirname "$0")/../.." || exit 1
 here=tools/check
