@@ -2,8 +2,10 @@
  *
  *   0   "BM", u32 file size, u32 0, u32 offset of the pixels
  *   14  u32 header size: 12 (u16 width, height, planes, bits) or 40, 52, 56, 64, 108, 124 (i32 width, height; u16 planes,
- * bits; u32 compression, data size, 2 x resolution, colours, important; u32 masks …). Negative height: top row first. then a
- * palette for 1, 4, 8 bits: blue, green, red (and one unused byte unless the header size is 12) rows padded to 4 bytes
+ *       bits; u32 compression, data size, 2 x resolution, colours, important; u32 masks …). Negative height: top row first.
+ *
+ * Behind it a palette for 1, 4, 8 bits: blue, green, red, and one unused byte unless the header size is 12. Rows are padded
+ * to 4 bytes.
  *
  * Compression 0 and 3 (masks). 16 bit: 5-5-5, or 5-6-5 by mask, scaled v * 255 / max; 32 bit: the fourth byte is dropped,
  * also where it is alpha. Run-length compression (1, 2) and others are refused by name. */

@@ -113,11 +113,12 @@ exaone_status exaone_pixels_init(exaone_pixels *pixels, uint32_t n_frames, uint3
     p.frames = n_frames == 1 ? 1 : p.grid[0] * temporal;
     size_t count = 0, bytes = 0, kept = 0;
     bool fits = exaone_size_mul((size_t)CHANNELS * temporal, (size_t)patch * patch, &p.cols) &&
-                exaone_size_mul((size_t)p.grid[1] * p.grid[2], p.grid[0], &p.rows) && exaone_size_mul(p.rows, p.cols, &count) &&
-                exaone_size_mul(count, sizeof *p.values, &bytes) && exaone_size_mul((size_t)H * W, CHANNELS, &kept) &&
-                exaone_size_mul(kept, p.frames, &kept);
+                exaone_size_mul((size_t)p.grid[1] * p.grid[2], p.grid[0], &p.rows) &&
+                exaone_size_mul(p.rows, p.cols, &count) && exaone_size_mul(count, sizeof *p.values, &bytes) &&
+                exaone_size_mul((size_t)H * W, CHANNELS, &kept) && exaone_size_mul(kept, p.frames, &kept);
     if (!fits) {
-        return exaone_fail(err, EXAONE_ERR_LIMIT, "pixel values of %u frames of %ux%u pixels do not fit the memory", n_frames, H, W);
+        return exaone_fail(err, EXAONE_ERR_LIMIT, "pixel values of %u frames of %ux%u pixels do not fit the memory",
+                           n_frames, H, W);
     }
     p.values = malloc(bytes);
     p.resized = keep_resized ? malloc(kept) : NULL;

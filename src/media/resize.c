@@ -2,15 +2,16 @@
  *
  * One axis, n -> m samples: scale = n / m, stretch = max(scale, 1); output i reads the samples from
  *   first = max(0, trunc(c - 2 stretch + 0.5))  to  last = min(n, trunc(c + 2 stretch + 0.5)),   c = (i + 0.5) scale,
- * with weights k((x - c + 0.5) / stretch) in double, divided by their sum; k is Keys' cubic with a = -0.5. They are then rounded
- * (half away from zero) to integers with p fraction bits, and a sample is clip((2^(p-1) + sum of weight * value) >> p).
+ * with weights k((x - c + 0.5) / stretch) in double, divided by their sum; k is Keys' cubic with a = -0.5. They are then
+ * rounded (half away from zero) to integers with p fraction bits. A sample is
+ *   clip((2^(p-1) + sum of weight * value) >> p)
  *
  *   torchvision  p = the largest value up to 22 for which the largest weight of the axis still fits 15 bits
  *   Pillow       p = 22
  *
- * Two passes with an 8-bit picture between them; an axis that keeps its size is skipped. torchvision starts with the horizontal
- * pass; Pillow 13 starts with the vertical one when h - H > 0 and h - H > 2 (w - W). Since the picture between is rounded and
- * clipped, the order shows in the result. */
+ * Two passes with an 8-bit picture between them; an axis that keeps its size is skipped. torchvision starts with the
+ * horizontal pass; Pillow 13 starts with the vertical one when h - H > 0 and h - H > 2 (w - W). Since the picture between is
+ * rounded and clipped, the order shows in the result. */
 #include "exaone/media.h"
 
 #include <assert.h>
@@ -214,8 +215,7 @@ static exaone_status run_pass(bool vertical, const uint8_t *src, uint32_t n, uin
 
 static exaone_status both_passes(const uint8_t *src, uint32_t h, uint32_t w, uint8_t *dst, uint32_t H, uint32_t W,
                                  exaone_resize_backend backend, const exaone_parallel *parallel, exaone_error *err) {
-    bool vertical_first =
-        backend == EXAONE_RESIZE_PIL && h > H && (int64_t)h - (int64_t)H > 2 * ((int64_t)w - (int64_t)W);
+    bool vertical_first = backend == EXAONE_RESIZE_PIL && h > H && (int64_t)h - (int64_t)H > 2 * ((int64_t)w - (int64_t)W);
     size_t between = (size_t)3 * (vertical_first ? H : h) * (vertical_first ? w : W); /* sides below 2^24: below 2^50 */
     uint8_t *middle = malloc(between);
     if (!middle) {
@@ -240,7 +240,8 @@ static exaone_status both_passes(const uint8_t *src, uint32_t h, uint32_t w, uin
 exaone_status exaone_resize_rgb(const uint8_t *src, uint32_t h, uint32_t w, uint8_t *dst, uint32_t H, uint32_t W,
                                 exaone_resize_backend backend, const exaone_parallel *parallel, exaone_error *err) {
     if (h - 1 >= MAX_SIDE || w - 1 >= MAX_SIDE || H - 1 >= MAX_SIDE || W - 1 >= MAX_SIDE) {
-        return exaone_fail(err, EXAONE_ERR_ARGUMENT, "resize from %ux%u to %ux%u: a side must be 1 to %u", h, w, H, W, MAX_SIDE);
+        return exaone_fail(err, EXAONE_ERR_ARGUMENT, "resize from %ux%u to %ux%u: a side must be 1 to %u", h, w, H, W,
+                           MAX_SIDE);
     }
     if (h == H && w == W) {
         memcpy(dst, src, (size_t)3 * h * w);
