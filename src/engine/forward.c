@@ -133,7 +133,7 @@ static exaone_status text_calls(exaone_forward_call *c) {
             s = position_variants(c);
         }
     }
-    if (s == EXAONE_OK && embeds) {
+    if (s == EXAONE_OK && embeds && !(ids && (c->image_features || c->video_features))) {
         exaone_text_setting setting = {.position_ids = "position_ids", .use_embeds = true, .stages = !ids,
                                        .logits_name = ids ? "inputs_embeds.logits" : "logits"};
         s = exaone_forward_text(c, &setting);

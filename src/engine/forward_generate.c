@@ -80,14 +80,15 @@ static exaone_status choose(greedy_run *g, const int64_t *row_of_last, bool *all
     *all_ended = true;
     for (size_t b = 0; b < r->B; b++) {
         size_t at = b * g->N + g->n_done;
-        if (g->ended[b] || row_of_last[b] < 0) {
-            g->ids[at] = e->config.pad_token_id >= 0 ? e->config.pad_token_id : 0; /* MODEL: an ended row is filled with pad */
-            g->ended[b] = true;
-            continue;
+        if (row_of_last[b] < 0) {
+            return exaone_fail(r->c->err, EXAONE_ERR_ARGUMENT, "attention_mask: the last token of sequence %zu is hidden", b);
         }
         const float *logits = g->rows + (size_t)row_of_last[b] * r->V;
         int32_t id;
         exaone_status s = exaone_sampler_choose(g->samplers[b], logits, &id, &g->margin[at], r->c->err);
+        if (g->ended[b]) { /* MODEL: an ended sequence goes on with the pad id beside the others */
+            id = e->config.pad_token_id >= 0 ? e->config.pad_token_id : 0;
+        }
         if (s == EXAONE_OK) {
             s = exaone_sampler_accept(g->samplers[b], id, r->c->err);
         }
@@ -98,14 +99,14 @@ static exaone_status choose(greedy_run *g, const int64_t *row_of_last, bool *all
             memcpy(g->logits + at * r->V, logits, r->V * sizeof *logits);
         }
         g->ids[at] = id;
-        g->ended[b] = is_stop(g, id);
+        g->ended[b] = g->ended[b] || is_stop(g, id);
         *all_ended = *all_ended && g->ended[b];
     }
     g->n_done++;
     return EXAONE_OK;
 }
 
-/* Feeds the ids just chosen: one row per live sequence. */
+/* Feeds the ids just chosen: one row per sequence. */
 static exaone_status step(greedy_run *g) {
     exaone_text_run *r = &g->r;
     exaone_engine *e = r->c->engine;
@@ -117,10 +118,6 @@ static exaone_status step(greedy_run *g) {
     exaone_status s = EXAONE_OK;
     for (size_t b = 0; s == EXAONE_OK && b < r->B; b++) {
         size_t index = r->T + g->n_done - 1;
-        g->row_of[b] = -1;
-        if (g->ended[b]) {
-            continue;
-        }
         s = exaone_kv_cache_reserve(r->caches[b], index + 1, r->c->err);
         g->row_of[b] = (int64_t)n;
         r->rows[n] = (exaone_row){.sequence = b, .index = index};

@@ -257,9 +257,10 @@ static exaone_status put_all_logits(exaone_text_run *r, const int64_t *row_of, c
         s = put_kept(r, logits, keep ? "logits_to_keep" : "", setting->logits_name);
     }
     for (size_t i = 0; s == EXAONE_OK && setting->stages && i < exaone_tensors_count(c->in); i++) {
-        const char *name = exaone_tensors_at(c->in, i)->name; /* keep_last, keep_index, …: several forms beside each other */
+        const exaone_tensor *t = exaone_tensors_at(c->in, i); /* keep_last, keep_index, …: several forms beside each other */
+        const char *name = t->name;
         char out_name[64];
-        if (strncmp(name, "keep_", 5) == 0 && strlen(name) < 48) {
+        if (strncmp(name, "keep_", 5) == 0 && strlen(name) < 48 && t->dtype != EXAONE_F32) {
             snprintf(out_name, sizeof out_name, "%s.logits", name);
             s = put_kept(r, logits, name, out_name);
         }
