@@ -78,7 +78,7 @@ static exaone_status check_vision(const exaone_config *c, const char *path, exao
     return check_heads(path, "vision ", v->num_heads, v->num_key_value_heads, head_dim, err);
 }
 
-exaone_status exaone_config_check(const exaone_config *c, const char *path, exaone_error *err) {
+exaone_status exaone_config_check(const exaone_config *c, const char *path, const char *vision_path, exaone_error *err) {
     const struct {
         const char *name;
         int id;
@@ -103,7 +103,7 @@ exaone_status exaone_config_check(const exaone_config *c, const char *path, exao
                                  c->eos_token_ids[i], c->vocab_size);
         }
     }
-    return status || !c->has_vision ? status : check_vision(c, path, err);
+    return status || !c->has_vision ? status : check_vision(c, vision_path, err);
 }
 
 /* ---- loading -------------------------------------------------------------------------------------------------------------

@@ -368,7 +368,7 @@ exaone_status exaone_config_read_gguf(const exaone_weights *weights, exaone_conf
         status = read_vision(mmproj, config, err);
     }
     if (status == EXAONE_OK) {
-        status = exaone_config_check(config, mmproj ? exaone_gguf_path(mmproj) : exaone_gguf_path(g), err);
+        status = exaone_config_check(config, exaone_gguf_path(g), mmproj ? exaone_gguf_path(mmproj) : NULL, err);
     }
     return status;
 }

@@ -33,8 +33,9 @@ enum {
 #define EXAONE_LIMIT_EPS 1.0
 #define EXAONE_LIMIT_THETA 1e30
 
-/* Checks that the numbers fit together, and the ids against the vocabulary. `path` stands in messages. */
-EXAONE_MUST_USE exaone_status exaone_config_check(const exaone_config *config, const char *path, exaone_error *err);
+/* Checks that the numbers fit together, and the ids against the vocabulary. The paths stand in messages. */
+EXAONE_MUST_USE exaone_status exaone_config_check(const exaone_config *config, const char *path, const char *vision_path,
+                                                  exaone_error *err);
 
 /* Fill an empty config; the caller releases it on failure. */
 EXAONE_MUST_USE exaone_status exaone_config_read_gguf(const exaone_weights *weights, exaone_config *config,

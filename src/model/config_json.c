@@ -546,7 +546,7 @@ exaone_status exaone_config_parse(const char *path, const char *json, size_t n, 
         exaone_arena_release(&arena);
     }
     if (status == EXAONE_OK) {
-        status = exaone_config_check(config, path, err);
+        status = exaone_config_check(config, path, path, err);
     }
     if (status) {
         exaone_config_release(config);
