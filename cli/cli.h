@@ -1,0 +1,102 @@
+/* The `exaone` program: commands, one table-driven option parser, messages. */
+#ifndef EXAONE_CLI_H
+#define EXAONE_CLI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "exaone/exaone.h"
+
+enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_INTERRUPTED = 130 };
+
+/* ---- options ---- */
+
+typedef enum { OPT_FLAG, OPT_NO_FLAG, OPT_INT, OPT_DOUBLE, OPT_TEXT, OPT_LIST } cli_kind;
+
+typedef struct cli_list {
+    const char **items; /* in the order given; freed by cli_options_release */
+    int *order;         /* place of each among all list options of the command line */
+    size_t n;
+} cli_list;
+
+/* One option. `value` points to bool (flags: OPT_FLAG sets true, OPT_NO_FLAG false), int64_t, double, const char *, or cli_list. */
+typedef struct cli_option {
+    const char *name;     /* "--temp"; shown first */
+    const char *alias;    /* "-t" or NULL */
+    cli_kind kind;
+    void *value;
+    double min, max;      /* OPT_INT, OPT_DOUBLE: the range, both ends allowed */
+    const char *argument; /* "N", "FILE": shown in the help; NULL for flags */
+    const char *help;
+} cli_option;
+
+typedef struct cli_command_line {
+    const char *const *words; /* arguments that are no options */
+    size_t n_words;
+} cli_command_line;
+
+typedef struct cli_command {
+    const char *name;
+    const char *synopsis; /* "exaone tokenize [options] < TEXT" */
+    const char *summary;  /* one line for `exaone help` */
+    const char *details;  /* paragraphs and an example for `exaone NAME --help`; may be NULL */
+    int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns an exit code */
+} cli_command;
+
+/* The commands, in the order of the help; ends with name NULL. */
+extern const cli_command cli_commands[];
+
+/* Parses argv[1 ..] of command `name` against `options` (n of them). Returns -1 when the command should go on, else the exit code to
+ * return (help was shown: CLI_OK; a fault was named: CLI_USAGE). Words that are no options are collected in *line (release with
+ * cli_options_release, also after a fault). */
+int cli_options_parse(const char *name, const cli_option *options, size_t n, int argc, char **argv, cli_command_line *line);
+void cli_options_release(const cli_option *options, size_t n, cli_command_line *line);
+
+/* ---- messages and files ---- */
+
+int cli_fail(const exaone_error *err);                              /* "exaone: MESSAGE" on standard error; CLI_FAILED */
+int cli_usage(const char *command, const char *fmt, ...) EXAONE_PRINTF(2, 3); /* the same and a hint at --help; CLI_USAGE */
+void cli_note(const char *fmt, ...) EXAONE_PRINTF(1, 2);            /* one line on standard error */
+/* All of standard input, or of a file; at most `max` bytes; NULL with the message printed on failure. free() it. */
+char *cli_read_all(const char *path_or_null, size_t max, size_t *n);
+/* Writes to standard output; false (message printed) when it fails. */
+bool cli_write(const char *bytes, size_t n);
+
+/* ---- model ---- */
+
+typedef struct cli_model_options {
+    const char *model, *mmproj, *cpu;
+    int64_t threads;
+} cli_model_options;
+
+/* The model's path: -m, EXAONE_MODEL, or the built-in one (then *built_in is true). Static or argv memory; NULL: not found. */
+const char *cli_model_path(const char *given, bool *built_in);
+/* Opens the engine; NULL with the message printed on failure. Says on standard error when the built-in model is used. */
+exaone_engine *cli_open_engine(const cli_model_options *o, bool no_tokenizer);
+/* Options -m, --mmproj, --cpu, -t for a table: four entries. */
+#define CLI_MODEL_OPTIONS(o)                                                                                               \
+    {"--model", "-m", OPT_TEXT, &(o).model, 0, 0, "PATH", "Hugging Face folder or GGUF file (default: EXAONE_MODEL, or the built-in tiny model)"}, \
+        {"--mmproj", NULL, OPT_TEXT, &(o).mmproj, 0, 0, "FILE", "GGUF file of the vision tower (default: the one beside the model)"}, \
+        {"--cpu", NULL, OPT_TEXT, &(o).cpu, 0, 0, "LEVEL", "kernels to use: scalar, avx2 (default: the best of this machine)"}, \
+        {"--threads", "-t", OPT_INT, &(o).threads, 1, 512, "N", "threads (default: one per core)"}
+
+/* Set by Ctrl-C after cli_catch_interrupt; the second Ctrl-C ends the process. */
+extern volatile int cli_interrupted;
+void cli_catch_interrupt(void);
+
+/* ---- commands ---- */
+int cmd_run(int argc, char **argv);
+int cmd_chat(int argc, char **argv);
+int cmd_eval(int argc, char **argv);
+int cmd_forward(int argc, char **argv);
+int cmd_inspect(int argc, char **argv);
+int cmd_tokenize(int argc, char **argv);
+int cmd_detokenize(int argc, char **argv);
+int cmd_template(int argc, char **argv);
+int cmd_parse_reply(int argc, char **argv);
+int cmd_preprocess(int argc, char **argv);
+int cmd_version(int argc, char **argv);
+int cmd_help(int argc, char **argv);
+
+#endif
