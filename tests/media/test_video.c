@@ -20,6 +20,7 @@
 
 #ifdef EXAONE_HAVE_FFMPEG
 #include <libavcodec/avcodec.h>
+#include <libavformat/avformat.h>
 #endif
 
 #define DIR "tests/golden/edges/video/"
@@ -588,6 +589,102 @@ static void changing_size(void **state) {
     free(both);
 }
 
+/* A container in memory (av_free) with n frames of moving MPEG-4, groups of 12 with B-frames, the first one shown at
+ * `start`. */
+static uint8_t *make_video(const char *container, int n, int64_t start, size_t *size) {
+    AVFormatContext *f = NULL;
+    assert_true(avformat_alloc_output_context2(&f, NULL, container, NULL) >= 0);
+    AVStream *st = avformat_new_stream(f, NULL);
+    AVCodecContext *c = avcodec_alloc_context3(avcodec_find_encoder(AV_CODEC_ID_MPEG4));
+    assert_true(st && c);
+    c->width = 64;
+    c->height = 48;
+    c->pix_fmt = AV_PIX_FMT_YUV420P;
+    c->time_base = (AVRational){1, 25};
+    c->gop_size = 12;
+    c->max_b_frames = 2;
+    c->flags |= f->oformat->flags & AVFMT_GLOBALHEADER ? AV_CODEC_FLAG_GLOBAL_HEADER : 0;
+    assert_int_equal(avcodec_open2(c, NULL, NULL), 0);
+    assert_true(avcodec_parameters_from_context(st->codecpar, c) >= 0);
+    st->time_base = c->time_base;
+    f->avoid_negative_ts = AVFMT_AVOID_NEG_TS_DISABLED;
+    assert_int_equal(avio_open_dyn_buf(&f->pb), 0);
+    assert_true(avformat_write_header(f, NULL) >= 0);
+    AVFrame *frame = av_frame_alloc();
+    AVPacket *p = av_packet_alloc();
+    frame->width = 64;
+    frame->height = 48;
+    frame->format = AV_PIX_FMT_YUV420P;
+    for (int i = 0; i <= n; i++) {
+        assert_int_equal(av_frame_get_buffer(frame, 0), 0);
+        for (int y = 0; y < 48; y++) {
+            for (int x = 0; x < 64; x++) {
+                frame->data[0][y * frame->linesize[0] + x] = (uint8_t)(x * 3 + y + i * 7);
+            }
+        }
+        for (int y = 0; y < 24; y++) {
+            memset(frame->data[1] + y * frame->linesize[1], 100 + i % 50, 32);
+            memset(frame->data[2] + y * frame->linesize[2], 128, 32);
+        }
+        frame->pts = start + i;
+        assert_int_equal(avcodec_send_frame(c, i < n ? frame : NULL), 0);
+        while (avcodec_receive_packet(c, p) == 0) {
+            av_packet_rescale_ts(p, c->time_base, st->time_base);
+            p->duration = av_rescale_q(1, c->time_base, st->time_base);
+            assert_true(av_interleaved_write_frame(f, p) >= 0);
+        }
+        av_frame_unref(frame);
+        frame->width = 64;
+        frame->height = 48;
+        frame->format = AV_PIX_FMT_YUV420P;
+    }
+    assert_true(av_write_trailer(f) >= 0);
+    uint8_t *bytes = NULL;
+    *size = (size_t)avio_close_dyn_buf(f->pb, &bytes);
+    av_packet_free(&p);
+    av_frame_free(&frame);
+    avcodec_free_context(&c);
+    avformat_free_context(f);
+    return bytes;
+}
+
+/* Decoding only the groups of pictures that are needed gives the pixels of decoding everything; times may be negative. */
+static void skipped_groups_change_nothing(void **state) {
+    (void)state;
+    const struct {
+        const char *container;
+        int64_t start;
+    } cases[] = {{"matroska", 0}, {"matroska", -4}, {"nut", 0}, {"mov", -4}, {"mpegts", 100}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        size_t size;
+        uint8_t *bytes = make_video(cases[i].container, 120, cases[i].start, &size);
+        exaone_video_source source = {.bytes = bytes, .n_bytes = size};
+        exaone_video all, some;
+        exaone_error err;
+        if (exaone_video_decode(&source, NULL, &all, &err)) {
+            fail_msg("%s: %s", cases[i].container, err.message);
+        }
+        /* mov hides what lies before time 0 by an edit list */
+        assert_in_range(all.info.n, cases[i].start < 0 ? 116 : 120, 120);
+        print_message("%s from %d: %zu frames\n", cases[i].container, (int)cases[i].start, all.info.n);
+        size_t frame = 64 * 48 * 3;
+        exaone_video_options o;
+        exaone_video_options_init(&o);
+        o.has_num_frames = true;
+        for (o.num_frames = 2; o.num_frames <= 24; o.num_frames += 2) {
+            assert_int_equal(exaone_video_decode(&source, &o, &some, &err), EXAONE_OK);
+            assert_int_equal(some.info.n, o.num_frames);
+            for (size_t k = 0; k < some.info.n; k++) {
+                assert_memory_equal(some.rgb + k * frame, all.rgb + (size_t)some.info.indices[k] * frame, frame);
+            }
+            exaone_video_release(&some);
+        }
+        assert_true(fabs(all.info.fps - 25) < 0.3);
+        exaone_video_release(&all);
+        av_free(bytes);
+    }
+}
+
 static void time_limit(void **state) {
     (void)state;
     char *file = malloc(64 << 20);
@@ -629,6 +726,7 @@ int main(void) {
         cmocka_unit_test(odd_rates_and_sizes),
         cmocka_unit_test(changing_size),
         cmocka_unit_test(time_limit),
+        cmocka_unit_test(skipped_groups_change_nothing),
 #else
         cmocka_unit_test(says_that_ffmpeg_is_missing),
 #endif
