@@ -470,7 +470,7 @@ static void shortest_digits(double x, char digits_out[32], int *n, int *point) {
         }
     }
     char *e = strchr(text, 'e');
-    *point = atoi(e + 1) + 1;
+    *point = (int)strtol(e + 1, NULL, 10) + 1;
     *n = 0;
     for (char *p = text; p < e; p++) {
         if (*p >= '0' && *p <= '9') {
