@@ -39,6 +39,7 @@ typedef struct exaone_video_options {
 
     int64_t max_video_tokens;   /* above 0: lower the pixels of a frame so that long videos fit ("cap_pixels_per_frame"); 0
                                    after init */
+    uint64_t max_total_pixels;  /* frames * height * width behind the resize of exaone_preprocess_video; 2^29 after init */
     uint64_t max_decoded_bytes; /* of the frames that exaone_video_decode returns; 4 GiB after init */
     int threads;                /* of the decoder; 1 after init, 0 = FFmpeg decides. The pixels do not depend on it */
     int time_limit_ms;          /* for opening, counting and decoding together; 600,000 after init, 0 = none */

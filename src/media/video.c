@@ -17,6 +17,7 @@ void exaone_video_options_init(exaone_video_options *o) {
         .min_frames = 4,
         .max_frames = 768,
         .temporal_patch_size = 2,
+        .max_total_pixels = (uint64_t)1 << 29, /* the reference's 768 frames of 602,112 pixels fit */
         .max_decoded_bytes = (uint64_t)4 << 30,
         .threads = 1,
         .time_limit_ms = 600000,
@@ -210,6 +211,7 @@ typedef struct {
     const exaone_pixel_config *config;
     const exaone_parallel *parallel;
     int64_t max_video_tokens;
+    uint64_t max_total_pixels;
     bool keep_resized;
     exaone_pixels *out;
     uint32_t width, height; /* of the frames that come */
@@ -244,8 +246,15 @@ static exaone_status process_begin(void *ctx, const exaone_video_info *info, exa
     p->n_frames = info->n;
     exaone_status status = exaone_smart_resize(p->height, p->width, c->min_pixels, frame_limit(p, info->n),
                                                c->patch_size * c->merge_size, &H, &W, err);
+    size_t T = c->temporal_patch_size, padded = (info->n + T - 1) / T * T;
+    if (!status && (uint64_t)H * W > p->max_total_pixels / padded) {
+        status =
+            exaone_fail(err, EXAONE_ERR_LIMIT,
+                        "%zu frames of %u x %u pixels (after the resize) are more than the limit of %llu pixels; take fewer "
+                        "frames, or lower max_pixels",
+                        padded, W, H, (unsigned long long)p->max_total_pixels);
+    }
     if (!status) {
-        size_t T = c->temporal_patch_size, padded = (info->n + T - 1) / T * T;
         status = exaone_pixels_init(p->out, (uint32_t)padded, H, W, c, p->keep_resized, err);
     }
     if (status || p->keep_resized) {
@@ -312,6 +321,7 @@ exaone_status exaone_preprocess_video(const exaone_video_source *source, const e
     processor p = {.config = config,
                    .parallel = parallel,
                    .max_video_tokens = o.max_video_tokens,
+                   .max_total_pixels = o.max_total_pixels,
                    .keep_resized = keep_resized,
                    .out = out};
     exaone_video_sink sink = {.begin = process_begin, .frame = process_frame, .ctx = &p};

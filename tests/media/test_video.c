@@ -208,6 +208,14 @@ static void cap_lowers_the_limit(void **state) {
     assert_int_equal(exaone_preprocess_video(&source, &o, &config, NULL, false, &p, NULL, NULL), EXAONE_OK);
     assert_int_equal(p.height, 252);
     exaone_pixels_release(&p);
+    o.max_total_pixels = 8 * 252 * 252;
+    assert_int_equal(exaone_preprocess_video(&source, &o, &config, NULL, false, &p, NULL, NULL), EXAONE_OK);
+    exaone_pixels_release(&p);
+    o.max_total_pixels--;
+    exaone_error err;
+    assert_int_equal(exaone_preprocess_video(&source, &o, &config, NULL, false, &p, NULL, &err), EXAONE_ERR_LIMIT);
+    assert_non_null(strstr(err.message, "508031"));
+    assert_null(p.values);
     free(grey);
 }
 
