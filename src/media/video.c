@@ -303,7 +303,7 @@ exaone_status exaone_preprocess_video(const exaone_video_source *source, const e
                                       const exaone_pixel_config *config, const exaone_parallel *parallel, bool keep_resized,
                                       exaone_pixels *out, exaone_video_info *info, exaone_error *err) {
     exaone_video_options o;
-    exaone_video_info unused;
+    exaone_video_info unused = {0};
     exaone_video_options_init(&o);
     if (options) {
         o = *options;
