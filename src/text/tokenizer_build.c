@@ -227,6 +227,11 @@ static exaone_status find_byte_tokens(builder *b) {
             return exaone_fail(b->err, EXAONE_ERR_FORMAT, "%s: no token stands for the single byte 0x%02x", b->parts->origin,
                                k);
         }
+        if (b->tok->kinds[b->tok->byte_ids[k]] & TOKEN_ADDED) { /* plain text could not do without it */
+            return exaone_fail(b->err, EXAONE_ERR_UNSUPPORTED,
+                               "%s: token %u stands for the byte 0x%02x and is an added token too", b->parts->origin,
+                               b->tok->byte_ids[k], k);
+        }
     }
     return EXAONE_OK;
 }

@@ -73,7 +73,9 @@ exaone_status exaone_tokenizer_decode(const exaone_tokenizer *tok, const int32_t
     if (s == EXAONE_OK) {
         const uint8_t *bytes = (const uint8_t *)raw.data;
         size_t used = exaone_put_repaired(&out, bytes, raw.len);
-        put_rest(&out, bytes + used, raw.len - used);
+        if (used < raw.len) {
+            put_rest(&out, bytes + used, raw.len - used);
+        }
         s = out.failed || !(*text = exaone_buf_take(&out, n)) ? fail_text(0, err) : EXAONE_OK;
     }
     exaone_buf_release(&raw);

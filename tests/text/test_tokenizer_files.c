@@ -150,6 +150,7 @@ static void bad_vocabularies(void **state) {
         {"", "[]", "[{\"content\": \"<q>\"}]", "whole number", EXAONE_ERR_FORMAT},
         {"", "[]", "[7]", "no content", EXAONE_ERR_FORMAT},
         {"", "[]", "[{\"id\": 256, \"content\": \"A\"}]", "both \"A\"", EXAONE_ERR_FORMAT},
+        {"", "[]", "[{\"id\": 233, \"content\": \"\u00e9\"}]", "byte 0xe9", EXAONE_ERR_UNSUPPORTED},
         {"", "[]", "[{\"id\": 65, \"content\": \"<q>\"}]", "id 65", EXAONE_ERR_FORMAT},
         {"", "[]", "[{\"id\": 256, \"content\": \"<q>\", \"special\": 1}]", "special", EXAONE_ERR_FORMAT},
         {"", "[]", "[{\"id\": 256, \"content\": \"<q>\", \"normalized\": true}]", "normalized", EXAONE_ERR_UNSUPPORTED},
