@@ -1,0 +1,127 @@
+/* Options of run, chat and eval, and the sampling settings that follow from them. */
+#include <math.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ask.h"
+#include "base/utf8.h"
+
+void ask_options_init(ask_options *o) {
+    *o = (ask_options){
+        .temperature = NAN,
+        .top_p = NAN,
+        .min_p = NAN,
+        .typical_p = NAN,
+        .presence = NAN,
+        .frequency = NAN,
+        .repetition = NAN,
+        .video_fps = NAN,
+        .top_k = -1,
+        .seed = -1,
+        .max_tokens = 32768,
+        .think = true,
+    };
+}
+
+static bool has_hangul(const char *text) {
+    uint32_t code;
+    size_t n = text ? strlen(text) : 0, len;
+    for (size_t i = 0; i < n; i += len) {
+        len = exaone_utf8_decode((const uint8_t *)text + i, n - i, &code);
+        if (len && ((code >= 0xac00 && code <= 0xd7a3) || (code >= 0x1100 && code <= 0x11ff))) {
+            return true;
+        }
+        len = len ? len : 1;
+    }
+    return false;
+}
+
+/* The card has three settings; the model's own file decides first when it says "greedy". */
+static const char *automatic(const exaone_engine *e, bool has_media, const char *prompt) {
+    const exaone_generation_defaults *d = exaone_engine_generation_defaults(e);
+    if (d->has_do_sample && !d->do_sample) {
+        return NULL;
+    }
+    return has_hangul(prompt) ? "ocr" : has_media ? "general" : "text";
+}
+
+static void from_model(const exaone_engine *e, exaone_sampling *s) {
+    const exaone_generation_defaults *d = exaone_engine_generation_defaults(e);
+    s->do_sample = false;
+    s->presence_penalty = d->has_presence_penalty ? d->presence_penalty : 0;
+    s->repetition_penalty = d->has_repetition_penalty ? d->repetition_penalty : 1;
+}
+
+static uint64_t random_seed(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return ((uint64_t)t.tv_nsec * 2654435761u ^ (uint64_t)t.tv_sec ^ (uint64_t)getpid() << 20) & 0xffffffffffff;
+}
+
+int ask_settings_resolve(const char *command, const ask_options *o, const exaone_engine *engine, bool has_media, const char *prompt,
+                         bool say, ask_settings *out) {
+    exaone_error err = {0};
+    *out = (ask_settings){
+        .max_tokens = o->max_tokens,
+        .thinking = o->think,
+        .parse_special = o->parse_special,
+        .strict_reference = o->strict_reference,
+        .stops = o->stops.items,
+        .n_stops = o->stops.n,
+        .min_pixels = o->min_pixels,
+        .max_pixels = o->max_pixels,
+    };
+    exaone_sampling *s = &out->sampling;
+    exaone_sampling_default(s);
+    const char *preset = o->preset ? o->preset : automatic(engine, has_media, prompt);
+    if (!preset) {
+        from_model(engine, s);
+    } else if (exaone_sampling_preset(preset, s, &err) != EXAONE_OK) {
+        return cli_usage(command, "--preset: %s", err.message);
+    }
+    s->temperature = isnan(o->temperature) ? s->temperature : o->temperature;
+    s->do_sample = s->do_sample || (!isnan(o->temperature) && o->temperature > 0);
+    s->top_p = isnan(o->top_p) ? s->top_p : o->top_p;
+    s->min_p = isnan(o->min_p) ? s->min_p : o->min_p;
+    s->typical_p = isnan(o->typical_p) ? s->typical_p : o->typical_p;
+    s->presence_penalty = isnan(o->presence) ? s->presence_penalty : o->presence;
+    s->frequency_penalty = isnan(o->frequency) ? s->frequency_penalty : o->frequency;
+    s->repetition_penalty = isnan(o->repetition) ? s->repetition_penalty : o->repetition;
+    s->top_k = o->top_k >= 0 ? (int32_t)o->top_k : s->top_k;
+    s->do_sample = s->do_sample && !o->greedy;
+    s->seed = o->seed >= 0 ? (uint64_t)o->seed : random_seed();
+    if (exaone_sampling_validate(s, &err) != EXAONE_OK) {
+        return cli_usage(command, "%s", err.message);
+    }
+    for (size_t i = 0; i < o->stops.n; i++) {
+        if (!o->stops.items[i][0]) {
+            return cli_usage(command, "--stop: the text is empty");
+        }
+    }
+    if (say) {
+        if (!s->do_sample) {
+            cli_note("sampling: greedy%s", o->greedy || !preset ? (o->greedy ? "" : " (the model's generation_config)") : "");
+        } else {
+            cli_note("sampling: preset %s%s, temperature %g, top_p %g, top_k %d, presence_penalty %g, seed %llu", preset ? preset : "none",
+                     o->preset ? "" : " (chosen from the input)", s->temperature, s->top_p, (int)s->top_k, s->presence_penalty,
+                     (unsigned long long)s->seed);
+        }
+    }
+    exaone_source_options_init(&out->source);
+    out->source.allow_url = o->allow_url || o->allow_private;
+    out->source.allow_private = o->allow_private;
+    exaone_video_options_init(&out->video);
+    exaone_video_options_configure(&out->video, exaone_engine_processor(engine));
+    if (!isnan(o->video_fps) && o->video_frames) {
+        return cli_usage(command, "--video-fps and --video-frames exclude each other");
+    }
+    if (!isnan(o->video_fps) || o->video_frames) {
+        out->video.has_fps = !isnan(o->video_fps);
+        out->video.fps = out->video.has_fps ? o->video_fps : 0;
+        out->video.has_num_frames = o->video_frames > 0;
+        out->video.num_frames = o->video_frames;
+    }
+    out->video.strict_reference = o->strict_reference;
+    return -1;
+}

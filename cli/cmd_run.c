@@ -1,0 +1,264 @@
+/* `exaone run`: one prompt, one answer. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ask.h"
+
+enum { MAX_PROMPT = 64 << 20 };
+
+typedef struct {
+    ask_options ask;
+    cli_list images, videos;
+    const char *prompt, *file, *system, *tools;
+    bool json, stats, boxed;
+} run_options;
+
+/* Where streamed text goes: reasoning dimmed on a terminal. */
+typedef struct {
+    bool color, dim, any;
+} screen;
+
+static void on_delta(void *ctx, const char *reasoning, size_t n_reasoning, const char *content, size_t n_content) {
+    screen *s = ctx;
+    if (n_reasoning) {
+        if (s->color && !s->dim) {
+            fputs("\033[2m", stdout);
+        }
+        s->dim = true;
+        fwrite(reasoning, 1, n_reasoning, stdout);
+    }
+    if (n_content) {
+        if (s->dim) {
+            fputs(s->color ? "\033[0m\n\n" : "\n\n", stdout);
+        }
+        s->dim = false;
+        fwrite(content, 1, n_content, stdout);
+        s->any = true;
+    }
+    fflush(stdout);
+}
+
+static void put_text(exaone_buf *b, const char *key, const char *text, size_t n) {
+    exaone_buf_printf(b, "\"%s\": ", key);
+    n ? exaone_json_put_string(b, text, n) : (void)exaone_buf_puts(b, "null");
+}
+
+static int print_json(const ask_result *r, const ask_settings *s, const exaone_engine *e) {
+    exaone_buf b;
+    exaone_buf_init(&b, 256 << 20);
+    size_t n;
+    const char *text = exaone_reply_content(r->reply, &n);
+    exaone_buf_puts(&b, "{");
+    put_text(&b, "content", text, n);
+    text = exaone_reply_reasoning(r->reply, &n);
+    exaone_buf_puts(&b, ", ");
+    put_text(&b, "reasoning_content", text, n);
+    exaone_buf_puts(&b, ", \"tool_calls\": [");
+    for (size_t i = 0; i < exaone_reply_n_calls(r->reply); i++) {
+        exaone_tool_call call = exaone_reply_call(r->reply, i);
+        exaone_buf_puts(&b, i ? ", {\"name\": " : "{\"name\": ");
+        exaone_json_put_string(&b, call.name, strlen(call.name));
+        exaone_buf_puts(&b, ", \"arguments\": ");
+        exaone_json_put_string(&b, call.arguments, strlen(call.arguments));
+        exaone_buf_puts(&b, "}");
+    }
+    exaone_buf_printf(&b, "], \"finish_reason\": \"%s\"", r->interrupted ? "interrupted" : exaone_reply_finish_reason(r->reply));
+    exaone_buf_printf(&b,
+                      ", \"usage\": {\"prompt_tokens\": %zu, \"completion_tokens\": %zu, \"total_tokens\": %zu, "
+                      "\"prompt_tokens_details\": {\"cached_tokens\": %zu}}",
+                      r->prompt_tokens, r->n_ids, r->prompt_tokens + r->n_ids, r->reused_tokens);
+    exaone_buf_printf(&b, ", \"timings\": {\"media_ms\": %.3f, \"prompt_ms\": %.3f, \"predicted_ms\": %.3f}", r->load_seconds * 1e3,
+                      r->prompt_seconds * 1e3, r->generate_seconds * 1e3);
+    exaone_buf_printf(&b, ", \"sampling\": {\"greedy\": %s, \"seed\": %llu}, \"cpu\": \"%s\"}\n", s->sampling.do_sample ? "false" : "true",
+                      (unsigned long long)s->sampling.seed, exaone_engine_info(e)->cpu_level);
+    bool ok = !b.failed && cli_write(b.data, b.len);
+    exaone_buf_release(&b);
+    return ok ? CLI_OK : CLI_FAILED;
+}
+
+static void print_stats(const ask_result *r, const exaone_engine *e) {
+    const exaone_model_info *i = exaone_engine_info(e);
+    double p = (double)(r->prompt_tokens - r->reused_tokens), n = (double)r->n_ids;
+    cli_note("media %.0f ms; prompt %zu tokens in %.0f ms (%.1f tokens/s); reply %zu tokens in %.0f ms (%.1f tokens/s); %s, %d threads",
+             r->load_seconds * 1e3, r->prompt_tokens, r->prompt_seconds * 1e3, p / (r->prompt_seconds + 1e-9), r->n_ids,
+             r->generate_seconds * 1e3, n / (r->generate_seconds + 1e-9), i->cpu_level, i->n_threads);
+}
+
+static int print_plain(const run_options *o, const ask_result *r, screen *view) {
+    if (view->dim && view->color) {
+        fputs("\033[0m", stdout);
+    }
+    for (size_t i = 0; i < exaone_reply_n_calls(r->reply); i++) {
+        exaone_tool_call call = exaone_reply_call(r->reply, i);
+        printf("%s<tool_call>{\"name\": \"%s\", \"arguments\": %s}</tool_call>", i || view->any ? "\n" : "", call.name, call.arguments);
+    }
+    putchar('\n');
+    size_t n, begin, end;
+    const char *content = exaone_reply_content(r->reply, &n);
+    if (o->boxed && exaone_boxed_last(content, n, &begin, &end)) {
+        printf("%.*s\n", (int)(end - begin), content + begin);
+    }
+    if (!r->stopped && !r->interrupted) {
+        cli_note("the reply was cut at %zu tokens (-n, --ctx)", r->n_ids);
+    }
+    return CLI_OK;
+}
+
+/* Items in the order of the command line, then the question. */
+static exaone_status build_chat(exaone_chat *chat, const run_options *o, const char *prompt, exaone_error *err) {
+    size_t n = o->images.n + o->videos.n, i = 0, v = 0;
+    exaone_chat_part *parts = calloc(n + 1, sizeof *parts);
+    char *question = NULL;
+    if (!parts) {
+        err->code = EXAONE_ERR_MEMORY;
+        return EXAONE_ERR_MEMORY;
+    }
+    for (size_t k = 0; k < n; k++) {
+        bool image = v >= o->videos.n || (i < o->images.n && o->images.order[i] < o->videos.order[v]);
+        parts[k] = image ? (exaone_chat_part){EXAONE_PART_IS_IMAGE, o->images.items[i]}
+                         : (exaone_chat_part){EXAONE_PART_IS_VIDEO, o->videos.items[v]};
+        image ? i++ : v++;
+    }
+    if (o->boxed) {
+        size_t room = strlen(prompt) + strlen(exaone_boxed_request()) + 2;
+        question = malloc(room);
+        if (question) {
+            snprintf(question, room, "%s\n%s", prompt, exaone_boxed_request());
+        }
+    }
+    parts[n] = (exaone_chat_part){EXAONE_PART_IS_TEXT, question ? question : prompt};
+    exaone_status s = EXAONE_OK;
+    if (o->system) {
+        exaone_chat_part system = {EXAONE_PART_IS_TEXT, o->system};
+        s = exaone_chat_add(chat, "system", &system, 1, err);
+    }
+    if (s == EXAONE_OK) {
+        s = exaone_chat_add(chat, "user", parts, n + 1, err);
+    }
+    free(parts);
+    free(question);
+    return s;
+}
+
+static exaone_status add_tools(exaone_chat *chat, const char *path, exaone_error *err) {
+    size_t n;
+    char *text = cli_read_all(path, 16 << 20, &n);
+    if (!text) {
+        err->code = EXAONE_ERR_IO;
+        snprintf(err->message, sizeof err->message, "--tools %s cannot be used", path);
+        return EXAONE_ERR_IO;
+    }
+    exaone_status s = exaone_chat_set_tools(chat, text, n, err);
+    free(text);
+    return s;
+}
+
+static int answer(const run_options *o, const char *prompt, exaone_engine *e, ask_settings *settings) {
+    exaone_error err = {0};
+    exaone_chat *chat = exaone_chat_new();
+    exaone_session *session = NULL;
+    char *request = NULL;
+    size_t n = 0;
+    ask_result r = {0};
+    screen view = {.color = isatty(STDOUT_FILENO) && !getenv("NO_COLOR")};
+    settings->progress = isatty(STDERR_FILENO);
+    settings->tools = o->tools;
+    exaone_status s = chat ? build_chat(chat, o, prompt, &err) : EXAONE_ERR_MEMORY;
+    if (s == EXAONE_OK && o->tools) {
+        s = add_tools(chat, o->tools, &err);
+    }
+    if (s == EXAONE_OK) {
+        s = exaone_chat_to_json(chat, o->ask.think, &request, &n, &err);
+    }
+    if (s == EXAONE_OK) {
+        s = exaone_session_new(e, (uint64_t)o->ask.context, &session, &err);
+    }
+    if (s == EXAONE_OK) {
+        s = ask(e, session, request, n, NULL, settings, o->json ? NULL : on_delta, &view, &r, &err);
+    }
+    int code = s == EXAONE_OK ? (o->json ? print_json(&r, settings, e) : print_plain(o, &r, &view)) : CLI_FAILED;
+    if (s == EXAONE_ERR_CANCELLED || r.interrupted) {
+        code = CLI_INTERRUPTED;
+    } else if (s != EXAONE_OK) {
+        cli_fail(&err);
+    }
+    if (o->stats && r.reply) {
+        print_stats(&r, e);
+    }
+    ask_result_release(&r);
+    exaone_session_free(session);
+    exaone_chat_free(chat);
+    free(request);
+    return code;
+}
+
+/* The prompt from its argument, -p, -f or standard input. free() it. */
+static char *read_prompt(const run_options *o, const cli_command_line *line, int *code) {
+    const char *text = o->prompt ? o->prompt : line->n_words ? line->words[0] : NULL;
+    *code = CLI_FAILED;
+    if (line->n_words > 1 || (line->n_words && o->prompt) || (text && o->file)) {
+        *code = cli_usage("run", "more than one prompt: quote it, or give one of PROMPT, -p and -f");
+        return NULL;
+    }
+    size_t n = 0;
+    char *prompt = text ? strdup(text) : NULL;
+    if (!text && !o->file && isatty(STDIN_FILENO)) {
+        *code = cli_usage("run", "no prompt: give it as an argument, with -p, -f FILE or on standard input");
+        return NULL;
+    }
+    if (!text) {
+        prompt = cli_read_all(o->file, MAX_PROMPT, &n);
+        if (prompt && strlen(prompt) != n) {
+            cli_note("the prompt holds a NUL byte at offset %zu", strlen(prompt));
+            free(prompt);
+            return NULL;
+        }
+    }
+    return prompt;
+}
+
+static int run(run_options *o, const cli_command_line *line) {
+    int code;
+    char *prompt = read_prompt(o, line, &code);
+    if (!prompt) {
+        return code;
+    }
+    exaone_engine *e = cli_open_engine(&o->ask.model, false);
+    ask_settings settings;
+    code = CLI_FAILED;
+    if (e) {
+        code = ask_settings_resolve("run", &o->ask, e, o->images.n + o->videos.n > 0, prompt, true, &settings);
+        code = code < 0 ? answer(o, prompt, e, &settings) : code;
+    }
+    exaone_engine_close(e);
+    free(prompt);
+    return code;
+}
+
+int cmd_run(int argc, char **argv) {
+    run_options o = {0};
+    ask_options_init(&o.ask);
+    const cli_option options[] = {
+        {"--image", NULL, OPT_LIST, &o.images, 0, 0, "FILE", "an image: file, data URI or URL (repeatable)"},
+        {"--video", NULL, OPT_LIST, &o.videos, 0, 0, "FILE", "a video (repeatable)"},
+        {"--prompt", "-p", OPT_TEXT, &o.prompt, 0, 0, "TEXT", "the prompt"},
+        {"--file", "-f", OPT_TEXT, &o.file, 0, 0, "FILE", "read the prompt from a file"},
+        {"--system", NULL, OPT_TEXT, &o.system, 0, 0, "TEXT", "system message"},
+        {"--tools", NULL, OPT_TEXT, &o.tools, 0, 0, "FILE", "JSON list of tools that the model may call"},
+        {"--boxed", NULL, OPT_FLAG, &o.boxed, 0, 0, NULL, "ask for the answer in \\boxed{} and print it last"},
+        {"--json", NULL, OPT_FLAG, &o.json, 0, 0, NULL, "one JSON object instead of streamed text"},
+        {"--stats", NULL, OPT_FLAG, &o.stats, 0, 0, NULL, "speed on standard error"},
+        ASK_OPTIONS(o.ask),
+    };
+    enum { N = sizeof options / sizeof options[0] };
+    cli_command_line line;
+    int code = cli_options_parse("run", options, N, argc, argv, &line);
+    if (code < 0) {
+        cli_catch_interrupt();
+        code = run(&o, &line);
+    }
+    cli_options_release(options, N, &line);
+    return code;
+}

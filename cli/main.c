@@ -1,0 +1,188 @@
+/* The `exaone` program: finds the command and runs it. */
+#include "cli.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/file.h"
+
+const cli_command cli_commands[] = {
+    {"run", "exaone run [options] [PROMPT]", "Answer one prompt, with images or videos if given.",
+     "The prompt is the argument, -p, -f FILE or standard input. Thinking is on unless --no-think.\n\n"
+     "  exaone run --image receipt.png --no-think \"Transcribe the text in the image.\"\n"
+     "  exaone run -m EXAONE-4.5-33B-BF16.gguf \"Why is the sky blue?\"\n"
+     "  exaone run -m ~/models/EXAONE-4.5-33B --json -p \"2 + 2 = ?\"",
+     cmd_run},
+    {"chat", "exaone chat [options]", "Talk with the model; /help inside lists the commands.", NULL, cmd_chat},
+    {"eval", "exaone eval [options] --text FILE | --cases FILE.jsonl", "Perplexity of a text, or accuracy over a set of cases.",
+     "  exaone eval --cases tests/eval/tiny/cases.jsonl\n  exaone eval -m MODEL --text wiki.txt", cmd_eval},
+    {"inspect", "exaone inspect [options] [FILE|DIR]", "Show configuration, tensors, sizes and the memory a context needs.",
+     "  exaone inspect EXAONE-4.5-33B-Q4_K_M.gguf --ctx 32768", cmd_inspect},
+    {"forward", "exaone forward [options] --in IN.safetensors --out OUT.safetensors", "Run the model on named tensors (docs/forward.md).",
+     "  exaone forward -m tests/golden/model/micro/checkpoint --in tests/golden/model/micro/stages/text.safetensors \\\n"
+     "      --out out.safetensors --stages all",
+     cmd_forward},
+    {"tokenize", "exaone tokenize [options] < TEXT", "Text on standard input to token ids, as JSON.",
+     "  printf 'Hello world' | exaone tokenize", cmd_tokenize},
+    {"detokenize", "exaone detokenize [options] ID...", "Token ids to text.", "  exaone detokenize 128 138 131 135", cmd_detokenize},
+    {"template", "exaone template [options] < REQUEST.json", "Messages as JSON on standard input to the text the model reads.",
+     "  echo '{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}], \"options\": {\"add_generation_prompt\": true}}' | exaone template",
+     cmd_template},
+    {"parse-reply", "exaone parse-reply [options] < REPLY", "A raw reply on standard input to reasoning, content and tool calls, as JSON.",
+     "  printf 'It is 4.\\n</think>\\n\\n4' | exaone parse-reply", cmd_parse_reply},
+    {"preprocess", "exaone preprocess [options] --out FILE | --size HxW", "Images and videos to the pixel values that the model reads.",
+     "  exaone preprocess --image cat.jpg --out cat.safetensors\n  exaone preprocess --size 1080x1920", cmd_preprocess},
+    {"version", "exaone version", "Show version and build features.", NULL, cmd_version},
+    {"help", "exaone help [COMMAND]", "Show this list, or the help of a command.", NULL, cmd_help},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+int cli_fail(const exaone_error *err) {
+    fprintf(stderr, "exaone: %s\n", err->message[0] ? err->message : exaone_status_text(err->code));
+    return CLI_FAILED;
+}
+
+int cli_usage(const char *command, const char *fmt, ...) {
+    va_list args;
+    va_start(args, fmt);
+    fprintf(stderr, "exaone: ");
+    vfprintf(stderr, fmt, args);
+    va_end(args);
+    fprintf(stderr, "\nTry: exaone %s --help\n", command);
+    return CLI_USAGE;
+}
+
+void cli_note(const char *fmt, ...) {
+    va_list args;
+    va_start(args, fmt);
+    fprintf(stderr, "exaone: ");
+    vfprintf(stderr, fmt, args);
+    va_end(args);
+    fputc('\n', stderr);
+}
+
+char *cli_read_all(const char *path, size_t max, size_t *n) {
+    if (path && strcmp(path, "-") != 0) {
+        exaone_error err = {0};
+        char *text;
+        if (exaone_file_read(path, max, &text, n, &err) != EXAONE_OK) {
+            cli_fail(&err);
+            return NULL;
+        }
+        return text;
+    }
+    exaone_buf b;
+    exaone_buf_init(&b, max);
+    char part[16384];
+    size_t got;
+    while ((got = fread(part, 1, sizeof part, stdin)) > 0 && exaone_buf_append(&b, part, got)) {
+    }
+    if (b.failed || ferror(stdin)) {
+        cli_note(b.failed ? "standard input is longer than %zu bytes" : "standard input cannot be read (limit %zu bytes)", max);
+        exaone_buf_release(&b);
+        return NULL;
+    }
+    char *text = exaone_buf_take(&b, n);
+    if (!text) {
+        cli_note("out of memory");
+    }
+    return text;
+}
+
+bool cli_write(const char *bytes, size_t n) {
+    if (fwrite(bytes, 1, n, stdout) == n && fflush(stdout) == 0) {
+        return true;
+    }
+    cli_note("cannot write to standard output");
+    return false;
+}
+
+volatile int cli_interrupted;
+
+static void on_interrupt(int number) {
+    if (cli_interrupted) {
+        _exit(128 + number);
+    }
+    cli_interrupted = 1;
+}
+
+void cli_catch_interrupt(void) {
+    struct sigaction a = {.sa_handler = on_interrupt};
+    sigaction(SIGINT, &a, NULL);
+    sigaction(SIGTERM, &a, NULL);
+}
+
+static const cli_command *find(const char *name) {
+    for (const cli_command *c = cli_commands; c->name; c++) {
+        if (strcmp(c->name, name) == 0) {
+            return c;
+        }
+    }
+    return NULL;
+}
+
+static void overview(FILE *to) {
+    fprintf(to, "exaone: EXAONE 4.5 on your own machine: text, images and videos in, text out.\n\n"
+                "Usage: exaone COMMAND [options]\n\nCommands:\n");
+    for (const cli_command *c = cli_commands; c->name; c++) {
+        fprintf(to, "  %-12s %s\n", c->name, c->summary);
+    }
+    fprintf(to, "\nAsk about an image:     exaone run --image FILE \"What does it say?\"\n"
+                "Run a downloaded model: exaone run -m PATH \"...\"   (Hugging Face folder or GGUF file)\n"
+                "Help of a command:      exaone COMMAND --help\n");
+}
+
+int cmd_help(int argc, char **argv) {
+    if (argc < 2 || argv[1][0] == '-') {
+        overview(stdout);
+        return CLI_OK;
+    }
+    const cli_command *c = find(argv[1]);
+    if (!c) {
+        fprintf(stderr, "exaone: unknown command %s; `exaone help` lists them\n", argv[1]);
+        return CLI_USAGE;
+    }
+    char help[] = "--help";
+    char *words[] = {argv[1], help, NULL};
+    return c->run == cmd_help ? (overview(stdout), CLI_OK) : c->run(2, words);
+}
+
+int cmd_version(int argc, char **argv) {
+    (void)argc;
+    (void)argv;
+    printf("exaone %s\n", EXAONE_VERSION);
+#if defined(EXAONE_HAVE_FFMPEG)
+    printf("video: FFmpeg\n");
+#else
+    printf("video: built without FFmpeg\n");
+#endif
+    return CLI_OK;
+}
+
+int main(int argc, char **argv) {
+    if (argc < 2) {
+        overview(stderr);
+        return CLI_USAGE;
+    }
+    const char *name = argv[1];
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
+        overview(stdout);
+        return CLI_OK;
+    }
+    const cli_command *c = find(strcmp(name, "--version") == 0 ? "version" : name);
+    if (!c) {
+        fprintf(stderr, "exaone: unknown command %s; `exaone help` lists them\n", name);
+        return CLI_USAGE;
+    }
+    int code = c->run(argc - 1, argv + 1);
+    if (fflush(stdout) != 0 && code == CLI_OK) {
+        cli_note("cannot write to standard output");
+        code = CLI_FAILED;
+    }
+    return code;
+}

@@ -1,0 +1,78 @@
+/* Which model, and opening it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "cli.h"
+
+/* The tiny model beside the program: ../models/tiny from a build folder, ../share/exaone/models/tiny when installed. */
+static const char *built_in_path(void) {
+    static char path[4200];
+    char self[4096];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    static const char *const places[] = {"../models/tiny", "../share/exaone/models/tiny"};
+    if (n > 0) {
+        self[n] = 0;
+        char *slash = strrchr(self, '/');
+        *(slash ? slash + 1 : self) = 0;
+        for (size_t i = 0; i < 2; i++) {
+            snprintf(path, sizeof path, "%s%s", self, places[i]);
+            if (exaone_file_is_dir(path)) {
+                return path;
+            }
+        }
+    }
+#ifdef EXAONE_DATADIR
+    snprintf(path, sizeof path, "%s/models/tiny", EXAONE_DATADIR);
+    if (exaone_file_is_dir(path)) {
+        return path;
+    }
+#endif
+    return NULL;
+}
+
+const char *cli_model_path(const char *given, bool *built_in) {
+    *built_in = false;
+    if (given) {
+        return given;
+    }
+    const char *environment = getenv("EXAONE_MODEL");
+    if (environment && environment[0]) {
+        return environment;
+    }
+    const char *path = built_in_path();
+    *built_in = path;
+    if (!path) {
+        cli_note("no model: give -m PATH or set EXAONE_MODEL (the built-in tiny model was not found beside the program)");
+    }
+    return path;
+}
+
+exaone_engine *cli_open_engine(const cli_model_options *o, bool no_tokenizer) {
+    bool built_in;
+    const char *path = cli_model_path(o->model, &built_in);
+    if (!path) {
+        return NULL;
+    }
+    if (built_in) {
+        cli_note("using the built-in tiny model, a toy; for the real one download LGAI-EXAONE/EXAONE-4.5-33B (Hugging Face) or its BF16 "
+                 "GGUF and give it with -m PATH");
+    }
+    exaone_engine_options options = {
+        .mmproj = o->mmproj, .cpu_level = o->cpu, .n_threads = (int)o->threads, .no_tokenizer = no_tokenizer};
+    exaone_engine *engine = NULL;
+    exaone_error err = {0};
+    if (exaone_engine_open(path, &options, &engine, &err) != EXAONE_OK) {
+        cli_fail(&err);
+        return NULL;
+    }
+    size_t n;
+    char hex[65] = "";
+    const char *text = exaone_engine_chat_template(engine, &n);
+    if (text && !no_tokenizer && !exaone_template_identify(text, n, hex)) {
+        cli_note("the model file's chat template is unknown (sha256 %.16s...); the built-in EXAONE 4.5 template is used", hex);
+    }
+    return engine;
+}
