@@ -9,10 +9,10 @@
 #include <cmocka.h>
 
 /* Ends the running case as skipped. `reason` is a string literal of one line. */
-#define TEST_SKIP(reason)                                                                                                      \
-    do {                                                                                                                       \
-        print_message("skip: %s\n", "" reason);                                                                                \
-        skip();                                                                                                                \
+#define TEST_SKIP(reason)                       \
+    do {                                        \
+        print_message("skip: %s\n", "" reason); \
+        skip();                                 \
     } while (0)
 
 #endif
