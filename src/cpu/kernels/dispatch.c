@@ -5,9 +5,13 @@
 #include "cpu/kernels/kernels.h"
 
 #if defined(__x86_64__)
+#include <cpuid.h>
+
 static int has_avx2(void) {
-    __builtin_cpu_init();
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+    unsigned eax, ebx, ecx, edx;
+    __builtin_cpu_init(); /* it also asks the system whether it saves the wide registers */
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __get_cpuid(1, &eax, &ebx, &ecx, &edx) &&
+           (ecx & bit_F16C); /* clang's builtin does not know F16C */
 }
 #else
 static int has_avx2(void) {
