@@ -1,0 +1,323 @@
+/* `exaone chat`: a conversation with line editing and history (libedit). */
+#include <editline/readline.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "ask.h"
+#include "base/file.h"
+
+typedef struct {
+    ask_options options;
+    exaone_engine *engine;
+    exaone_session *session;
+    exaone_chat *chat;
+    ask_settings settings;
+    const char *system;
+    exaone_chat_part *pending; /* images and videos for the next message; their texts are owned */
+    size_t n_pending;
+    bool color;
+} conversation;
+
+static const char help_text[] = "/image FILE     add an image to the next message\n"
+                                "/video FILE     add a video to the next message\n"
+                                "/system TEXT    start again with this system message\n"
+                                "/think on|off   let the model reason first, or not\n"
+                                "/retry          answer the last message again\n"
+                                "/undo           forget the last message and its answer\n"
+                                "/save FILE      write the conversation as JSON\n"
+                                "/load FILE      read a conversation\n"
+                                "/help           this list\n"
+                                "/exit           leave (also Ctrl-D)\n";
+
+static void drop_pending(conversation *c) {
+    for (size_t i = 0; i < c->n_pending; i++) {
+        free((void *)(uintptr_t)c->pending[i].text);
+    }
+    free(c->pending);
+    c->pending = NULL;
+    c->n_pending = 0;
+}
+
+typedef struct {
+    bool color, dim;
+} view;
+
+static void on_delta(void *ctx, const char *reasoning, size_t n_reasoning, const char *content, size_t n_content) {
+    view *v = ctx;
+    if (n_reasoning) {
+        fputs(v->color && !v->dim ? "\033[2m" : "", stdout);
+        v->dim = true;
+        fwrite(reasoning, 1, n_reasoning, stdout);
+    }
+    if (n_content) {
+        fputs(v->dim ? (v->color ? "\033[0m\n\n" : "\n\n") : "", stdout);
+        v->dim = false;
+        fwrite(content, 1, n_content, stdout);
+    }
+    fflush(stdout);
+}
+
+static exaone_status keep_reply(conversation *c, const exaone_reply *reply, exaone_error *err) {
+    exaone_buf b;
+    exaone_buf_init(&b, 256 << 20);
+    size_t n;
+    const char *text = exaone_reply_content(reply, &n);
+    exaone_buf_puts(&b, "{\"role\": \"assistant\", \"content\": ");
+    exaone_json_put_string(&b, text, n);
+    text = exaone_reply_reasoning(reply, &n);
+    exaone_buf_puts(&b, ", \"reasoning_content\": ");
+    exaone_json_put_string(&b, text, n);
+    exaone_buf_puts(&b, "}");
+    exaone_status s = exaone_chat_add_json(c->chat, b.data, b.len, err);
+    exaone_buf_release(&b);
+    return s;
+}
+
+/* Answers the conversation as it stands; its last message is the user's. */
+static void answer(conversation *c) {
+    exaone_error err = {0};
+    char *request = NULL;
+    size_t n = 0;
+    ask_result r = {0};
+    view v = {.color = c->color};
+    cli_interrupted = 0;
+    exaone_status s = exaone_chat_to_json(c->chat, c->settings.thinking, &request, &n, &err);
+    if (s == EXAONE_OK) {
+        s = ask(c->engine, c->session, request, n, NULL, &c->settings, on_delta, &v, &r, &err);
+    }
+    fputs(v.dim && v.color ? "\033[0m\n" : "\n", stdout);
+    if (s == EXAONE_OK) {
+        s = keep_reply(c, r.reply, &err);
+    }
+    if (s != EXAONE_OK) {
+        cli_fail(&err);
+        exaone_chat_pop(c->chat);
+    }
+    cli_interrupted = 0;
+    ask_result_release(&r);
+    free(request);
+}
+
+static void say(conversation *c, const char *text) {
+    exaone_error err = {0};
+    exaone_chat_part *parts = calloc(c->n_pending + 1, sizeof *parts);
+    if (!parts) {
+        cli_note("out of memory");
+        return;
+    }
+    for (size_t i = 0; i < c->n_pending; i++) {
+        parts[i] = c->pending[i];
+    }
+    parts[c->n_pending] = (exaone_chat_part){EXAONE_PART_IS_TEXT, text};
+    exaone_status s = exaone_chat_add(c->chat, "user", parts, c->n_pending + 1, &err);
+    free(parts);
+    drop_pending(c);
+    if (s != EXAONE_OK) {
+        cli_fail(&err);
+        return;
+    }
+    answer(c);
+}
+
+static void add_pending(conversation *c, exaone_part_kind kind, const char *path) {
+    exaone_chat_part *more = realloc(c->pending, (c->n_pending + 1) * sizeof *more);
+    char *copy = strdup(path);
+    if (more) {
+        c->pending = more;
+    }
+    if (!more || !copy) {
+        free(copy);
+        cli_note("out of memory");
+    } else if (!*path || (exaone_source_classify(path) == EXAONE_SOURCE_PATH && !exaone_file_exists(path))) {
+        free(copy);
+        cli_note("%s: no such file", *path ? path : "(no name given)");
+    } else {
+        c->pending[c->n_pending++] = (exaone_chat_part){kind, copy};
+        printf("(%s goes with the next message)\n", path);
+    }
+}
+
+static void start_again(conversation *c, const char *system) {
+    exaone_error err = {0};
+    while (exaone_chat_count(c->chat)) {
+        exaone_chat_pop(c->chat);
+    }
+    exaone_chat_part part = {EXAONE_PART_IS_TEXT, system};
+    if (system && *system && exaone_chat_add(c->chat, "system", &part, 1, &err) != EXAONE_OK) {
+        cli_fail(&err);
+    }
+}
+
+static void save(conversation *c, const char *path) {
+    exaone_error err = {0};
+    char *text = NULL;
+    size_t n = 0;
+    exaone_status s = exaone_chat_to_json(c->chat, c->settings.thinking, &text, &n, &err);
+    if (s == EXAONE_OK) {
+        s = exaone_file_write(path, text, n, &err);
+    }
+    s == EXAONE_OK ? (void)printf("(saved)\n") : (void)cli_fail(&err);
+    free(text);
+}
+
+static void load(conversation *c, const char *path) {
+    exaone_error err = {0};
+    size_t n;
+    char *text = cli_read_all(path, 256 << 20, &n);
+    if (text && exaone_chat_load(c->chat, text, n, &err) != EXAONE_OK) {
+        cli_fail(&err);
+    } else if (text) {
+        printf("(%zu messages)\n", exaone_chat_count(c->chat));
+    }
+    free(text);
+}
+
+/* Removes the last question and what came after it; the question itself too when `question`. */
+static void undo(conversation *c, bool question) {
+    size_t floor = c->system ? 1 : 0;
+    if (exaone_chat_count(c->chat) < floor + 2) {
+        cli_note("nothing to %s", question ? "undo" : "retry");
+        return;
+    }
+    exaone_chat_pop(c->chat);
+    if (question) {
+        exaone_chat_pop(c->chat);
+    } else {
+        answer(c);
+    }
+}
+
+/* A line that starts with '/'. False: leave. */
+static bool command(conversation *c, char *line) {
+    char *argument = line + strcspn(line, " ");
+    if (*argument) {
+        *argument++ = 0;
+    }
+    if (strcmp(line, "/exit") == 0 || strcmp(line, "/quit") == 0) {
+        return false;
+    }
+    if (strcmp(line, "/image") == 0) {
+        add_pending(c, EXAONE_PART_IS_IMAGE, argument);
+    } else if (strcmp(line, "/video") == 0) {
+        add_pending(c, EXAONE_PART_IS_VIDEO, argument);
+    } else if (strcmp(line, "/system") == 0) {
+        start_again(c, argument);
+    } else if (strcmp(line, "/think") == 0 && (strcmp(argument, "on") == 0 || strcmp(argument, "off") == 0)) {
+        c->settings.thinking = strcmp(argument, "on") == 0;
+    } else if (strcmp(line, "/retry") == 0) {
+        undo(c, false);
+    } else if (strcmp(line, "/undo") == 0) {
+        undo(c, true);
+    } else if (strcmp(line, "/save") == 0 && *argument) {
+        save(c, argument);
+    } else if (strcmp(line, "/load") == 0 && *argument) {
+        load(c, argument);
+    } else {
+        fputs(help_text, stdout);
+    }
+    return true;
+}
+
+/* $XDG_STATE_HOME/exaone/history or ~/.local/state/exaone/history; false when there is no home. */
+static bool history_path(char *path, size_t size) {
+    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+    if (!(state && *state) && !(home && *home)) {
+        return false;
+    }
+    int n = state && *state ? snprintf(path, size, "%s/exaone", state) : snprintf(path, size, "%s/.local/state/exaone", home);
+    if (n < 0 || (size_t)n + 10 >= size) {
+        return false;
+    }
+    for (char *p = path + 1; *p; p++) {
+        if (*p == '/') {
+            *p = 0;
+            mkdir(path, 0700);
+            *p = '/';
+        }
+    }
+    mkdir(path, 0700);
+    strcat(path, "/history");
+    return true;
+}
+
+static void loop(conversation *c) {
+    char path[4096];
+    bool keep = isatty(STDIN_FILENO) && history_path(path, sizeof path);
+    using_history();
+    if (keep) {
+        read_history(path);
+    }
+    bool terminal = isatty(STDIN_FILENO), going = true;
+    char *plain = NULL;
+    size_t room = 0;
+    while (going) {
+        char *line = terminal ? readline("> ") : (getline(&plain, &room, stdin) >= 0 ? strdup(plain) : NULL);
+        if (!line) {
+            break;
+        }
+        line[strcspn(line, "\n")] = 0;
+        if (line[0] && terminal) {
+            add_history(line);
+        }
+        if (line[0] == '/') {
+            going = command(c, line);
+        } else if (line[0]) {
+            say(c, line);
+        }
+        free(line);
+    }
+    free(plain);
+    if (keep) {
+        stifle_history(1000);
+        write_history(path);
+    }
+}
+
+static int chat(conversation *c) {
+    exaone_error err = {0};
+    c->engine = cli_open_engine(&c->options.model, false);
+    if (!c->engine) {
+        return CLI_FAILED;
+    }
+    int code = ask_settings_resolve("chat", &c->options, c->engine, false, NULL, true, &c->settings);
+    if (code >= 0) {
+        return code;
+    }
+    c->chat = exaone_chat_new();
+    c->color = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
+    c->settings.progress = isatty(STDERR_FILENO);
+    if (!c->chat || exaone_session_new(c->engine, (uint64_t)c->options.context, &c->session, &err) != EXAONE_OK) {
+        return cli_fail(&err);
+    }
+    start_again(c, c->system);
+    if (isatty(STDIN_FILENO)) {
+        printf("/help lists the commands, Ctrl-C stops an answer, Ctrl-D leaves.\n");
+    }
+    cli_catch_interrupt();
+    loop(c);
+    return CLI_OK;
+}
+
+int cmd_chat(int argc, char **argv) {
+    conversation c = {0};
+    ask_options_init(&c.options);
+    const cli_option options[] = {
+        {"--system", NULL, OPT_TEXT, &c.system, 0, 0, "TEXT", "system message"},
+        ASK_OPTIONS(c.options),
+    };
+    enum { N = sizeof options / sizeof options[0] };
+    cli_command_line line;
+    int code = cli_options_parse("chat", options, N, argc, argv, &line);
+    if (code < 0) {
+        code = line.n_words ? cli_usage("chat", "unexpected argument %s", line.words[0]) : chat(&c);
+    }
+    drop_pending(&c);
+    exaone_chat_free(c.chat);
+    exaone_session_free(c.session);
+    exaone_engine_close(c.engine);
+    cli_options_release(options, N, &line);
+    return code;
+}
