@@ -71,8 +71,8 @@ static exaone_status load_frames(const exaone_engine *e, const ask_settings *s, 
     return status;
 }
 
-static exaone_status load_video(const exaone_engine *e, const ask_settings *s, const char *source, const exaone_pixel_config *config,
-                                exaone_pixels *out, exaone_error *err) {
+static exaone_status load_video(const exaone_engine *e, const ask_settings *s, const char *source,
+                                const exaone_pixel_config *config, exaone_pixels *out, exaone_error *err) {
     char *path = place(s, source);
     if (!path) {
         return exaone_fail_memory(err, "a path", strlen(source));
@@ -109,8 +109,8 @@ static const exaone_json *part_of(const exaone_json *tree, size_t message, size_
     return p;
 }
 
-static exaone_status load_media(const exaone_engine *e, const ask_settings *s, const exaone_media_ref *ref, const exaone_json *tree,
-                                exaone_pixels *out, exaone_error *err) {
+static exaone_status load_media(const exaone_engine *e, const ask_settings *s, const exaone_media_ref *ref,
+                                const exaone_json *tree, exaone_pixels *out, exaone_error *err) {
     const exaone_processor_config *processor = exaone_engine_processor(e);
     exaone_pixel_config config = ref->is_video ? processor->video : processor->image;
     config.min_pixels = s->min_pixels ? s->min_pixels : config.min_pixels;
@@ -167,8 +167,9 @@ static exaone_status expand(const exaone_engine *e, prompt *p, const int32_t *id
         size_t *at = video ? &tokens[p->n + n_videos++] : &tokens[n_images++];
         *at = exaone_pixels_tokens(&p->pixels[i], video ? &processor->video : &processor->image);
     }
-    exaone_status s = exaone_expand_placeholders(ids, n_ids, info->image_token_id, tokens, n_images, info->video_token_id,
-                                                 tokens + p->n, n_videos, (size_t)info->max_position_embeddings, &p->ids, &p->n_ids, err);
+    exaone_status s =
+        exaone_expand_placeholders(ids, n_ids, info->image_token_id, tokens, n_images, info->video_token_id, tokens + p->n,
+                                   n_videos, (size_t)info->max_position_embeddings, &p->ids, &p->n_ids, err);
     free(tokens);
     return s;
 }
@@ -236,7 +237,8 @@ static exaone_status take_text(generation *g, const char *text, size_t n, bool f
     feed = final ? feed : feed > hold ? feed - hold : 0;
     *hit = false;
     for (size_t i = 0; i < g->s->n_stops; i++) {
-        const char *at = g->pending.len ? memmem(g->pending.data, g->pending.len, g->s->stops[i], strlen(g->s->stops[i])) : NULL;
+        const char *at =
+            g->pending.len ? memmem(g->pending.data, g->pending.len, g->s->stops[i], strlen(g->s->stops[i])) : NULL;
         if (at && (!*hit || (size_t)(at - g->pending.data) < feed)) {
             feed = (size_t)(at - g->pending.data);
             *hit = true;
@@ -363,7 +365,8 @@ exaone_status ask(exaone_engine *e, exaone_session *session, const char *request
         for (int i = 0; i < info->n_eos_token_ids; i++) {
             ends[i] = info->eos_token_ids[i];
         }
-        status = exaone_sampler_new(&s->sampling, (size_t)info->vocab_size, ends, (size_t)info->n_eos_token_ids, &sampler, err);
+        status =
+            exaone_sampler_new(&s->sampling, (size_t)info->vocab_size, ends, (size_t)info->n_eos_token_ids, &sampler, err);
     }
     if (status == EXAONE_OK) {
         status = exaone_sampler_prompt(sampler, p.ids, p.n_ids, err);

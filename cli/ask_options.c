@@ -59,8 +59,8 @@ static uint64_t random_seed(void) {
     return ((uint64_t)t.tv_nsec * 2654435761u ^ (uint64_t)t.tv_sec ^ (uint64_t)getpid() << 20) & 0xffffffffffff;
 }
 
-int ask_settings_resolve(const char *command, const ask_options *o, const exaone_engine *engine, bool has_media, const char *prompt,
-                         bool say, ask_settings *out) {
+int ask_settings_resolve(const char *command, const ask_options *o, const exaone_engine *engine, bool has_media,
+                         const char *prompt, bool say, ask_settings *out) {
     exaone_error err = {0};
     *out = (ask_settings){
         .max_tokens = o->max_tokens,
@@ -101,11 +101,12 @@ int ask_settings_resolve(const char *command, const ask_options *o, const exaone
     }
     if (say) {
         if (!s->do_sample) {
-            cli_note("sampling: greedy%s", o->greedy || !preset ? (o->greedy ? "" : " (the model's generation_config)") : "");
+            cli_note("sampling: greedy%s",
+                     o->greedy || !preset ? (o->greedy ? "" : " (the model's generation_config)") : "");
         } else {
-            cli_note("sampling: preset %s%s, temperature %g, top_p %g, top_k %d, presence_penalty %g, seed %llu", preset ? preset : "none",
-                     o->preset ? "" : " (chosen from the input)", s->temperature, s->top_p, (int)s->top_k, s->presence_penalty,
-                     (unsigned long long)s->seed);
+            cli_note("sampling: preset %s%s, temperature %g, top_p %g, top_k %d, presence_penalty %g, seed %llu",
+                     preset ? preset : "none", o->preset ? "" : " (chosen from the input)", s->temperature, s->top_p,
+                     (int)s->top_k, s->presence_penalty, (unsigned long long)s->seed);
         }
     }
     exaone_source_options_init(&out->source);

@@ -8,6 +8,8 @@
 
 #include "exaone/exaone.h"
 
+#define CLI_COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
 enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_INTERRUPTED = 130 };
 
 /* ---- options ---- */
@@ -20,10 +22,11 @@ typedef struct cli_list {
     size_t n;
 } cli_list;
 
-/* One option. `value` points to bool (flags: OPT_FLAG sets true, OPT_NO_FLAG false), int64_t, double, const char *, or cli_list. */
+/* One option. `value` points to bool (flags: OPT_FLAG sets true, OPT_NO_FLAG false), int64_t, double, const char *, or
+ * cli_list. */
 typedef struct cli_option {
-    const char *name;     /* "--temp"; shown first */
-    const char *alias;    /* "-t" or NULL */
+    const char *name;  /* "--temp"; shown first */
+    const char *alias; /* "-t" or NULL */
     cli_kind kind;
     void *value;
     double min, max;      /* OPT_INT, OPT_DOUBLE: the range, both ends allowed */
@@ -38,26 +41,26 @@ typedef struct cli_command_line {
 
 typedef struct cli_command {
     const char *name;
-    const char *synopsis; /* "exaone tokenize [options] < TEXT" */
-    const char *summary;  /* one line for `exaone help` */
-    const char *details;  /* paragraphs and an example for `exaone NAME --help`; may be NULL */
+    const char *synopsis;              /* "exaone tokenize [options] < TEXT" */
+    const char *summary;               /* one line for `exaone help` */
+    const char *details;               /* paragraphs and an example for `exaone NAME --help`; may be NULL */
     int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns an exit code */
 } cli_command;
 
 /* The commands, in the order of the help; ends with name NULL. */
 extern const cli_command cli_commands[];
 
-/* Parses argv[1 ..] of command `name` against `options` (n of them). Returns -1 when the command should go on, else the exit code to
- * return (help was shown: CLI_OK; a fault was named: CLI_USAGE). Words that are no options are collected in *line (release with
- * cli_options_release, also after a fault). */
+/* Parses argv[1 ..] of command `name` against `options` (n of them). Returns -1 when the command should go on, else the exit
+ * code to return (help was shown: CLI_OK; a fault was named: CLI_USAGE). Words that are no options are collected in *line
+ * (release with cli_options_release, also after a fault). */
 int cli_options_parse(const char *name, const cli_option *options, size_t n, int argc, char **argv, cli_command_line *line);
 void cli_options_release(const cli_option *options, size_t n, cli_command_line *line);
 
 /* ---- messages and files ---- */
 
-int cli_fail(const exaone_error *err);                              /* "exaone: MESSAGE" on standard error; CLI_FAILED */
+int cli_fail(const exaone_error *err); /* "exaone: MESSAGE" on standard error; CLI_FAILED */
 int cli_usage(const char *command, const char *fmt, ...) EXAONE_PRINTF(2, 3); /* the same and a hint at --help; CLI_USAGE */
-void cli_note(const char *fmt, ...) EXAONE_PRINTF(1, 2);            /* one line on standard error */
+void cli_note(const char *fmt, ...) EXAONE_PRINTF(1, 2);                      /* one line on standard error */
 /* All of standard input, or of a file; at most `max` bytes; NULL with the message printed on failure. free() it. */
 char *cli_read_all(const char *path_or_null, size_t max, size_t *n);
 /* Writes to standard output; false (message printed) when it fails. */
@@ -70,16 +73,32 @@ typedef struct cli_model_options {
     int64_t threads;
 } cli_model_options;
 
-/* The model's path: -m, EXAONE_MODEL, or the built-in one (then *built_in is true). Static or argv memory; NULL: not found. */
+/* The model's path: -m, EXAONE_MODEL, or the built-in one (then *built_in is true). Static or argv memory; NULL: not found.
+ */
 const char *cli_model_path(const char *given, bool *built_in);
 /* Opens the engine; NULL with the message printed on failure. Says on standard error when the built-in model is used. */
 exaone_engine *cli_open_engine(const cli_model_options *o, bool no_tokenizer);
+/* The tokenizer of --tokenizer FILE (tokenizer.json, a model folder or a GGUF file), else of the model. Close also after a
+ * failure. */
+typedef struct cli_tokenizer {
+    const exaone_tokenizer *tok;
+    exaone_tokenizer *own;
+    exaone_engine *engine;
+} cli_tokenizer;
+bool cli_tokenizer_open(const char *file, const char *model, cli_tokenizer *t); /* false: the message was printed */
+void cli_tokenizer_close(cli_tokenizer *t);
+
 /* Options -m, --mmproj, --cpu, -t for a table: four entries. */
-#define CLI_MODEL_OPTIONS(o)                                                                                               \
-    {"--model", "-m", OPT_TEXT, &(o).model, 0, 0, "PATH", "Hugging Face folder or GGUF file (default: EXAONE_MODEL, or the built-in tiny model)"}, \
-        {"--mmproj", NULL, OPT_TEXT, &(o).mmproj, 0, 0, "FILE", "GGUF file of the vision tower (default: the one beside the model)"}, \
-        {"--cpu", NULL, OPT_TEXT, &(o).cpu, 0, 0, "LEVEL", "kernels to use: scalar, avx2 (default: the best of this machine)"}, \
-        {"--threads", "-t", OPT_INT, &(o).threads, 1, 512, "N", "threads (default: one per core)"}
+#define CLI_MODEL_OPTIONS(o)                                                                                             \
+    {"--model", "-m", OPT_TEXT, &(o).model,                                                                              \
+     0,         0,    "PATH",   "Hugging Face folder or GGUF file (default: EXAONE_MODEL, or the built-in tiny model)"}, \
+        {"--mmproj", NULL, OPT_TEXT, &(o).mmproj,                                                                        \
+         0,          0,    "FILE",   "GGUF file of the vision tower (default: the one beside the model)"},               \
+        {"--cpu", NULL, OPT_TEXT, &(o).cpu,                                                                              \
+         0,       0,    "LEVEL",  "kernels to use: scalar, avx2 (default: the best of this machine)"},                   \
+    {                                                                                                                    \
+        "--threads", "-t", OPT_INT, &(o).threads, 1, 512, "N", "threads (default: one per core)"                         \
+    }
 
 /* Set by Ctrl-C after cli_catch_interrupt; the second Ctrl-C ends the process. */
 extern volatile int cli_interrupted;

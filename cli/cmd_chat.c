@@ -227,7 +227,8 @@ static bool history_path(char *path, size_t size) {
     if (!(state && *state) && !(home && *home)) {
         return false;
     }
-    int n = state && *state ? snprintf(path, size, "%s/exaone", state) : snprintf(path, size, "%s/.local/state/exaone", home);
+    int n =
+        state && *state ? snprintf(path, size, "%s/exaone", state) : snprintf(path, size, "%s/.local/state/exaone", home);
     if (n < 0 || (size_t)n + 10 >= size) {
         return false;
     }

@@ -32,7 +32,8 @@ static double negative_log_likelihood(const float *logits, size_t n, int32_t tar
 /* Chunks of n_ctx tokens, each from an empty cache; every token but a chunk's first is predicted from those before it. */
 static int perplexity(const eval_options *o, exaone_engine *e) {
     exaone_error err = {0};
-    size_t n_text, n_ids = 0, vocab = (size_t)exaone_engine_info(e)->vocab_size, limit = (size_t)exaone_engine_info(e)->max_position_embeddings;
+    size_t n_text, n_ids = 0, vocab = (size_t)exaone_engine_info(e)->vocab_size,
+                   limit = (size_t)exaone_engine_info(e)->max_position_embeddings;
     size_t chunk = o->context ? (size_t)o->context : 512;
     chunk = chunk > limit ? limit : chunk;
     int32_t *ids = NULL;
@@ -247,7 +248,8 @@ static char *request_of(const exaone_json *c, size_t *n) {
         exaone_json_put(&b, tools);
     }
     bool off = exaone_json_is(exaone_json_get(c, "enable_thinking"), EXAONE_JSON_FALSE);
-    exaone_buf_printf(&b, ", \"options\": {\"add_generation_prompt\": true, \"enable_thinking\": %s}}", off ? "false" : "true");
+    exaone_buf_printf(&b, ", \"options\": {\"add_generation_prompt\": true, \"enable_thinking\": %s}}",
+                      off ? "false" : "true");
     return b.failed ? (exaone_buf_release(&b), NULL) : exaone_buf_take(&b, n);
 }
 
@@ -345,7 +347,8 @@ int cmd_eval(int argc, char **argv) {
         CLI_MODEL_OPTIONS(o.model),
         {"--text", NULL, OPT_TEXT, &o.text, 0, 0, "FILE", "perplexity of this text"},
         {"--cases", NULL, OPT_TEXT, &o.cases, 0, 0, "FILE", "answer these cases greedily (one JSON object a line)"},
-        {"--ctx", "-c", OPT_INT, &o.context, 2, 1 << 30, "N", "tokens per chunk of the text (default 512), or context of a case"},
+        {"--ctx", "-c", OPT_INT, &o.context, 2, 1 << 30, "N",
+         "tokens per chunk of the text (default 512), or context of a case"},
         {"--max-tokens", "-n", OPT_INT, &o.max_tokens, 1, 1 << 20, "N", "longest reply of a case (default 160)"},
         {"--limit", NULL, OPT_INT, &o.only, 1, 1 << 30, "N", "the first N cases only"},
         {"--json", NULL, OPT_FLAG, &o.json, 0, 0, NULL, "one JSON object"},

@@ -37,7 +37,8 @@ static int64_t *parse_calls(const char *text, size_t *n) {
 }
 
 /* Copies the inputs under the names that the library reads: --prefix, --drop, --map. */
-static exaone_status select_inputs(const exaone_tensors *file, const forward_options *o, exaone_tensors *in, exaone_error *err) {
+static exaone_status select_inputs(const exaone_tensors *file, const forward_options *o, exaone_tensors *in,
+                                   exaone_error *err) {
     size_t skip = o->prefix ? strlen(o->prefix) : 0;
     exaone_status s = EXAONE_OK;
     for (size_t m = 0; m < o->map.n && s == EXAONE_OK; m++) {
@@ -46,7 +47,8 @@ static exaone_status select_inputs(const exaone_tensors *file, const forward_opt
         char name[128];
         if (!t || (size_t)(equals - o->map.items[m]) >= sizeof name) {
             err->code = EXAONE_ERR_ARGUMENT;
-            snprintf(err->message, sizeof err->message, "--map %s: want NAME=TENSOR with a tensor of the input file", o->map.items[m]);
+            snprintf(err->message, sizeof err->message, "--map %s: want NAME=TENSOR with a tensor of the input file",
+                     o->map.items[m]);
             return EXAONE_ERR_ARGUMENT;
         }
         snprintf(name, sizeof name, "%.*s", (int)(equals - o->map.items[m]), o->map.items[m]);
@@ -155,7 +157,8 @@ int cmd_forward(int argc, char **argv) {
         {"--presence-penalty", NULL, OPT_DOUBLE, &o.presence, -1e6, 1e6, "X", "with --greedy"},
         {"--frequency-penalty", NULL, OPT_DOUBLE, &o.frequency, -1e6, 1e6, "X", "with --greedy"},
         {"--min-new-tokens", NULL, OPT_INT, &o.min_new_tokens, 0, 1 << 20, "N", "with --greedy: no stop before"},
-        {"--stop-id", NULL, OPT_LIST, &o.stop_ids, 0, 0, "ID", "with --greedy: a token that ends (repeatable; default: the model's)"},
+        {"--stop-id", NULL, OPT_LIST, &o.stop_ids, 0, 0, "ID",
+         "with --greedy: a token that ends (repeatable; default: the model's)"},
         {"--no-stop", NULL, OPT_FLAG, &o.no_stop, 0, 0, NULL, "with --greedy: never end before N"},
         {"--prefix", NULL, OPT_TEXT, &o.prefix, 0, 0, "P", "read input NAME from tensor P+NAME"},
         {"--map", NULL, OPT_LIST, &o.map, 0, 0, "NAME=TENSOR", "read input NAME from this tensor (repeatable)"},

@@ -64,15 +64,17 @@ static int print_json(const ask_result *r, const ask_settings *s, const exaone_e
         exaone_json_put_string(&b, call.arguments, strlen(call.arguments));
         exaone_buf_puts(&b, "}");
     }
-    exaone_buf_printf(&b, "], \"finish_reason\": \"%s\"", r->interrupted ? "interrupted" : exaone_reply_finish_reason(r->reply));
+    exaone_buf_printf(&b, "], \"finish_reason\": \"%s\"",
+                      r->interrupted ? "interrupted" : exaone_reply_finish_reason(r->reply));
     exaone_buf_printf(&b,
                       ", \"usage\": {\"prompt_tokens\": %zu, \"completion_tokens\": %zu, \"total_tokens\": %zu, "
                       "\"prompt_tokens_details\": {\"cached_tokens\": %zu}}",
                       r->prompt_tokens, r->n_ids, r->prompt_tokens + r->n_ids, r->reused_tokens);
-    exaone_buf_printf(&b, ", \"timings\": {\"media_ms\": %.3f, \"prompt_ms\": %.3f, \"predicted_ms\": %.3f}", r->load_seconds * 1e3,
-                      r->prompt_seconds * 1e3, r->generate_seconds * 1e3);
-    exaone_buf_printf(&b, ", \"sampling\": {\"greedy\": %s, \"seed\": %llu}, \"cpu\": \"%s\"}\n", s->sampling.do_sample ? "false" : "true",
-                      (unsigned long long)s->sampling.seed, exaone_engine_info(e)->cpu_level);
+    exaone_buf_printf(&b, ", \"timings\": {\"media_ms\": %.3f, \"prompt_ms\": %.3f, \"predicted_ms\": %.3f}",
+                      r->load_seconds * 1e3, r->prompt_seconds * 1e3, r->generate_seconds * 1e3);
+    exaone_buf_printf(&b, ", \"sampling\": {\"greedy\": %s, \"seed\": %llu}, \"cpu\": \"%s\"}\n",
+                      s->sampling.do_sample ? "false" : "true", (unsigned long long)s->sampling.seed,
+                      exaone_engine_info(e)->cpu_level);
     bool ok = !b.failed && cli_write(b.data, b.len);
     exaone_buf_release(&b);
     return ok ? CLI_OK : CLI_FAILED;
@@ -81,7 +83,8 @@ static int print_json(const ask_result *r, const ask_settings *s, const exaone_e
 static void print_stats(const ask_result *r, const exaone_engine *e) {
     const exaone_model_info *i = exaone_engine_info(e);
     double p = (double)(r->prompt_tokens - r->reused_tokens), n = (double)r->n_ids;
-    cli_note("media %.0f ms; prompt %zu tokens in %.0f ms (%.1f tokens/s); reply %zu tokens in %.0f ms (%.1f tokens/s); %s, %d threads",
+    cli_note("media %.0f ms; prompt %zu tokens in %.0f ms (%.1f tokens/s); reply %zu tokens in %.0f ms (%.1f tokens/s); %s, "
+             "%d threads",
              r->load_seconds * 1e3, r->prompt_tokens, r->prompt_seconds * 1e3, p / (r->prompt_seconds + 1e-9), r->n_ids,
              r->generate_seconds * 1e3, n / (r->generate_seconds + 1e-9), i->cpu_level, i->n_threads);
 }
@@ -92,7 +95,8 @@ static int print_plain(const run_options *o, const ask_result *r, screen *view) 
     }
     for (size_t i = 0; i < exaone_reply_n_calls(r->reply); i++) {
         exaone_tool_call call = exaone_reply_call(r->reply, i);
-        printf("%s<tool_call>{\"name\": \"%s\", \"arguments\": %s}</tool_call>", i || view->any ? "\n" : "", call.name, call.arguments);
+        printf("%s<tool_call>{\"name\": \"%s\", \"arguments\": %s}</tool_call>", i || view->any ? "\n" : "", call.name,
+               call.arguments);
     }
     putchar('\n');
     size_t n, begin, end;

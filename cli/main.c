@@ -19,23 +19,30 @@ const cli_command cli_commands[] = {
      "  exaone run -m ~/models/EXAONE-4.5-33B --json -p \"2 + 2 = ?\"",
      cmd_run},
     {"chat", "exaone chat [options]", "Talk with the model; /help inside lists the commands.", NULL, cmd_chat},
-    {"eval", "exaone eval [options] --text FILE | --cases FILE.jsonl", "Perplexity of a text, or accuracy over a set of cases.",
+    {"eval", "exaone eval [options] --text FILE | --cases FILE.jsonl",
+     "Perplexity of a text, or accuracy over a set of cases.",
      "  exaone eval --cases tests/eval/tiny/cases.jsonl\n  exaone eval -m MODEL --text wiki.txt", cmd_eval},
     {"inspect", "exaone inspect [options] [FILE|DIR]", "Show configuration, tensors, sizes and the memory a context needs.",
      "  exaone inspect EXAONE-4.5-33B-Q4_K_M.gguf --ctx 32768", cmd_inspect},
-    {"forward", "exaone forward [options] --in IN.safetensors --out OUT.safetensors", "Run the model on named tensors (docs/forward.md).",
+    {"forward", "exaone forward [options] --in IN.safetensors --out OUT.safetensors",
+     "Run the model on named tensors (docs/forward.md).",
      "  exaone forward -m tests/golden/model/micro/checkpoint --in tests/golden/model/micro/stages/text.safetensors \\\n"
      "      --out out.safetensors --stages all",
      cmd_forward},
     {"tokenize", "exaone tokenize [options] < TEXT", "Text on standard input to token ids, as JSON.",
      "  printf 'Hello world' | exaone tokenize", cmd_tokenize},
-    {"detokenize", "exaone detokenize [options] ID...", "Token ids to text.", "  exaone detokenize 128 138 131 135", cmd_detokenize},
-    {"template", "exaone template [options] < REQUEST.json", "Messages as JSON on standard input to the text the model reads.",
-     "  echo '{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}], \"options\": {\"add_generation_prompt\": true}}' | exaone template",
+    {"detokenize", "exaone detokenize [options] ID...", "Token ids to text.", "  exaone detokenize 128 138 131 135",
+     cmd_detokenize},
+    {"template", "exaone template [options] < REQUEST.json",
+     "Messages as JSON on standard input to the text the model reads.",
+     "  echo '{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}], \"options\": {\"add_generation_prompt\": true}}' "
+     "| exaone template",
      cmd_template},
-    {"parse-reply", "exaone parse-reply [options] < REPLY", "A raw reply on standard input to reasoning, content and tool calls, as JSON.",
+    {"parse-reply", "exaone parse-reply [options] < REPLY",
+     "A raw reply on standard input to reasoning, content and tool calls, as JSON.",
      "  printf 'It is 4.\\n</think>\\n\\n4' | exaone parse-reply", cmd_parse_reply},
-    {"preprocess", "exaone preprocess [options] --out FILE | --size HxW", "Images and videos to the pixel values that the model reads.",
+    {"preprocess", "exaone preprocess [options] --out FILE | --size HxW",
+     "Images and videos to the pixel values that the model reads.",
      "  exaone preprocess --image cat.jpg --out cat.safetensors\n  exaone preprocess --size 1080x1920", cmd_preprocess},
     {"version", "exaone version", "Show version and build features.", NULL, cmd_version},
     {"help", "exaone help [COMMAND]", "Show this list, or the help of a command.", NULL, cmd_help},
@@ -83,7 +90,8 @@ char *cli_read_all(const char *path, size_t max, size_t *n) {
     while ((got = fread(part, 1, sizeof part, stdin)) > 0 && exaone_buf_append(&b, part, got)) {
     }
     if (b.failed || ferror(stdin)) {
-        cli_note(b.failed ? "standard input is longer than %zu bytes" : "standard input cannot be read (limit %zu bytes)", max);
+        cli_note(b.failed ? "standard input is longer than %zu bytes" : "standard input cannot be read (limit %zu bytes)",
+                 max);
         exaone_buf_release(&b);
         return NULL;
     }

@@ -50,6 +50,12 @@ const char *cli_model_path(const char *given, bool *built_in) {
     return path;
 }
 
+static void say_built_in(void) {
+    cli_note("using the built-in tiny model, a toy; for the real one download LGAI-EXAONE/EXAONE-4.5-33B (Hugging Face) or "
+             "its BF16 "
+             "GGUF and give it with -m PATH");
+}
+
 exaone_engine *cli_open_engine(const cli_model_options *o, bool no_tokenizer) {
     bool built_in;
     const char *path = cli_model_path(o->model, &built_in);
@@ -57,8 +63,7 @@ exaone_engine *cli_open_engine(const cli_model_options *o, bool no_tokenizer) {
         return NULL;
     }
     if (built_in) {
-        cli_note("using the built-in tiny model, a toy; for the real one download LGAI-EXAONE/EXAONE-4.5-33B (Hugging Face) or its BF16 "
-                 "GGUF and give it with -m PATH");
+        say_built_in();
     }
     exaone_engine_options options = {
         .mmproj = o->mmproj, .cpu_level = o->cpu, .n_threads = (int)o->threads, .no_tokenizer = no_tokenizer};
@@ -72,7 +77,48 @@ exaone_engine *cli_open_engine(const cli_model_options *o, bool no_tokenizer) {
     char hex[65] = "";
     const char *text = exaone_engine_chat_template(engine, &n);
     if (text && !no_tokenizer && !exaone_template_identify(text, n, hex)) {
-        cli_note("the model file's chat template is unknown (sha256 %.16s...); the built-in EXAONE 4.5 template is used", hex);
+        cli_note("the model file's chat template is unknown (sha256 %.16s...); the built-in EXAONE 4.5 template is used",
+                 hex);
     }
     return engine;
+}
+
+bool cli_tokenizer_open(const char *file, const char *model, cli_tokenizer *t) {
+    *t = (cli_tokenizer){0};
+    bool built_in = false;
+    const char *path = file ? file : cli_model_path(model, &built_in);
+    if (!path) {
+        return false;
+    }
+    if (built_in) {
+        say_built_in();
+    }
+    exaone_error err = {0};
+    exaone_status status;
+    size_t n = strlen(path);
+    if (exaone_file_is_dir(path)) {
+        char *inside = exaone_path_join(path, "tokenizer.json");
+        status = inside ? exaone_tokenizer_open(inside, &t->own, &err) : EXAONE_ERR_MEMORY;
+        free(inside);
+    } else if (!file || (n > 5 && strcmp(path + n - 5, ".gguf") == 0)) {
+        status = exaone_engine_open(path, &(exaone_engine_options){.n_threads = 1}, &t->engine, &err);
+    } else {
+        status = exaone_tokenizer_open(path, &t->own, &err);
+    }
+    if (status != EXAONE_OK) {
+        err.code = status;
+        cli_fail(&err);
+        return false;
+    }
+    t->tok = t->own ? t->own : exaone_engine_tokenizer(t->engine);
+    if (!t->tok) {
+        cli_note("%s has no tokenizer", path);
+    }
+    return t->tok;
+}
+
+void cli_tokenizer_close(cli_tokenizer *t) {
+    exaone_tokenizer_free(t->own);
+    exaone_engine_close(t->engine);
+    *t = (cli_tokenizer){0};
 }

@@ -25,8 +25,8 @@ static void show_help(const char *name, const cli_option *options, size_t n) {
     for (size_t i = 0; i < n; i++) {
         const cli_option *o = &options[i];
         char left[64];
-        snprintf(left, sizeof left, "%s%s%s%s%s", o->alias ? o->alias : "", o->alias ? ", " : "    ", o->name, o->argument ? " " : "",
-                 o->argument ? o->argument : "");
+        snprintf(left, sizeof left, "%s%s%s%s%s", o->alias ? o->alias : "", o->alias ? ", " : "    ", o->name,
+                 o->argument ? " " : "", o->argument ? o->argument : "");
         printf(strlen(left) <= 30 ? "  %-30s %s\n" : "  %s\n                                 %s\n", left, o->help);
     }
     printf("  %-30s %s\n", "-h, --help", "this text");
@@ -67,12 +67,14 @@ static int unknown_option(const char *command, const char *word, const cli_optio
             near = options[i].name;
         }
     }
-    return near ? cli_usage(command, "unknown option %s; did you mean %s?", word, near) : cli_usage(command, "unknown option %s", word);
+    return near ? cli_usage(command, "unknown option %s; did you mean %s?", word, near)
+                : cli_usage(command, "unknown option %s", word);
 }
 
 static int number_fault(const char *command, const cli_option *o, const char *text) {
-    return cli_usage(command, o->kind == OPT_INT ? "%s %s: want a whole number from %.0f to %.0f" : "%s %s: want a number from %g to %g",
-                     o->name, text, o->min, o->max);
+    return cli_usage(
+        command, o->kind == OPT_INT ? "%s %s: want a whole number from %.0f to %.0f" : "%s %s: want a number from %g to %g",
+        o->name, text, o->min, o->max);
 }
 
 static bool add_item(cli_list *list, const char *item, int order) {
