@@ -83,15 +83,15 @@ static void plain_text_makes_no_added_token(void **state) {
 static void merges_make_no_added_token(void **state) {
     (void)state;
     exaone_tokenizer *tok =
-        make_tokenizer(", \"<x\": 256, \"<x>\": 257, \"yy\": 258", "[[\"<\", \"x\"], [\"<x\", \">\"], \"y y\"]",
-                       "[{\"id\": 257, \"content\": \"<x>\", \"special\": true}]");
-    id_list l = encode(tok, "<x>yy", 5, 0);
+        make_tokenizer(", \"ab\": 256, \"abc\": 257, \"yy\": 258", "[[\"a\", \"b\"], [\"ab\", \"c\"], \"y y\"]",
+                       "[{\"id\": 257, \"content\": \"abc\", \"special\": true}]");
+    id_list l = encode(tok, "abcyy", 5, 0);
     assert_int_equal(l.n, 3);
     assert_int_equal(l.ids[0], 256);
-    assert_int_equal(l.ids[1], '>');
+    assert_int_equal(l.ids[1], 'c');
     assert_int_equal(l.ids[2], 258);
     free(l.ids);
-    l = encode(tok, "<x>yy", 5, EXAONE_PARSE_SPECIAL);
+    l = encode(tok, "abcyy", 5, EXAONE_PARSE_SPECIAL);
     assert_int_equal(l.n, 2);
     assert_int_equal(l.ids[0], 257);
     free(l.ids);
@@ -174,6 +174,10 @@ static void character_across_border(void **state) {
     for (size_t i = 0; i < l.n; i++) {
         assert_int_not_equal(l.ids[i], 10);
     }
+    free(l.ids);
+    const exaone_text_span empty[] = {SPAN("[\xed\x95", true), SPAN("", false), SPAN("\x9c\xea\xb8\x80]", true)};
+    l = encode_spans(empty, 3);
+    assert_true(l.n == 1 && l.ids[0] == 10);
     free(l.ids);
     id_list whole = encode(golden, "[\xed\x95\x9c\xea\xb8\x80]<think>", 15, EXAONE_PARSE_SPECIAL);
     assert_true(whole.n == 2 && whole.ids[0] == 10);

@@ -2,6 +2,8 @@
  */
 #include "tokenizer_support.h"
 
+#include <time.h>
+
 #include "../support/fixture.h"
 #include "text/tokenizer.h"
 
@@ -244,6 +246,62 @@ static void cut_files(void **state) {
     free(text);
 }
 
+/* Spells number k of all words of n letters a to z. */
+static const char *word(size_t k, int n, char out[8]) {
+    out[n] = 0;
+    while (n-- > 0) {
+        out[n] = (char)('a' + k % 26);
+        k /= 26;
+    }
+    return out;
+}
+
+/* A file of the released size, 153,600 tokens of which 362 added, and 152,982 merges, with the released indentation. It must
+ * open; how long that took is printed (a bound would depend on the machine). */
+static void released_size(void **state) {
+    (void)state;
+    enum { N_ADDED = 362, N_MERGES = 152982 };
+    exaone_buf vocab, merges, added;
+    exaone_buf_init(&vocab, 1 << 26);
+    exaone_buf_init(&merges, 1 << 26);
+    exaone_buf_init(&added, 1 << 26);
+    exaone_buf_puts(&merges, "[");
+    exaone_buf_puts(&added, "[");
+    size_t done = 0;
+    for (int n = 2, k = 0; done < N_MERGES; n++, k = 0) { /* all words of 2 letters, of 3, then the first of 4 */
+        for (int all = n == 2 ? 676 : n == 3 ? 17576 : 456976; k < all && done < N_MERGES; k++, done++) {
+            char whole[8], left[8];
+            word((size_t)k, n, whole);
+            word((size_t)k / 26, n - 1, left);
+            exaone_buf_printf(&vocab, ",\n      \"%s\": %zu", whole, 256 + done);
+            exaone_buf_printf(&merges, "%s\n      [\n        \"%s\",\n        \"%c\"\n      ]", done ? "," : "", left,
+                              whole[n - 1]);
+        }
+    }
+    exaone_buf_puts(&merges, "]");
+    for (int i = 0; i < N_ADDED; i++) {
+        exaone_buf_printf(&added, "%s{\"id\": %d, \"content\": \"<|%d|>\"}", i ? ", " : "", 256 + N_MERGES + i, i);
+    }
+    exaone_buf_puts(&added, "]");
+    char *json = make_json(vocab.data, merges.data, added.data);
+    struct timespec begin, end;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    exaone_tokenizer *tok;
+    assert_int_equal(exaone_tokenizer_parse(json, strlen(json), &tok, NULL), EXAONE_OK);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    print_message("opened in %.0f ms\n",
+                  (double)(end.tv_sec - begin.tv_sec) * 1e3 + (double)(end.tv_nsec - begin.tv_nsec) / 1e6);
+    assert_int_equal(exaone_tokenizer_vocab_size(tok), 153600);
+    id_list l = encode(tok, "zzz<|361|>", 10, EXAONE_PARSE_SPECIAL);
+    assert_true(l.n == 2 && l.ids[0] == 256 + 676 + 17575 && l.ids[1] == 153599);
+    free(l.ids);
+    exaone_tokenizer_free(tok);
+    free(json);
+    exaone_buf_release(&vocab);
+    exaone_buf_release(&merges);
+    exaone_buf_release(&added);
+}
+
 /* ---- GGUF ----------------------------------------------------------------------------------------------------------------
  */
 
@@ -351,6 +409,7 @@ int main(void) {
         cmocka_unit_test(limits),
         cmocka_unit_test(no_tokenizer_at_all),
         cmocka_unit_test(cut_files),
+        cmocka_unit_test(released_size),
         cmocka_unit_test(gguf_arrays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
