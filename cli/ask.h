@@ -32,8 +32,8 @@ void ask_result_release(ask_result *r);
 /* Sees the reply grow: new bytes of reasoning and of content. */
 typedef void ask_delta_fn(void *ctx, const char *reasoning, size_t n_reasoning, const char *content, size_t n_content);
 
-/* request: JSON for exaone_template_render; its tree in `tree` gives video frames lists (may be NULL). `delta` may be NULL. On
- * failure err is set and *result may hold what was generated. */
+/* request: JSON for exaone_template_render; its tree in `tree` gives video frames lists (may be NULL). `delta` may be NULL.
+ * On failure err is set and *result may hold what was generated. */
 EXAONE_MUST_USE exaone_status ask(exaone_engine *engine, exaone_session *session, const char *request, size_t n_request,
                                   const exaone_json *tree, const ask_settings *settings, ask_delta_fn *delta, void *ctx,
                                   ask_result *result, exaone_error *err);
@@ -50,34 +50,46 @@ typedef struct ask_options {
 } ask_options;
 
 void ask_options_init(ask_options *o);
-#define ASK_OPTIONS(o)                                                                                                     \
-    CLI_MODEL_OPTIONS((o).model), {"--ctx", "-c", OPT_INT, &(o).context, 1, 1 << 30, "N", "context in tokens (default 32768, at most the model's)"}, \
-        {"--preset", NULL, OPT_TEXT, &(o).preset, 0, 0, "NAME", "sampling settings of the model card: general, ocr, text"}, \
-        {"--temp", NULL, OPT_DOUBLE, &(o).temperature, 0, 1e6, "X", "temperature; 0 is greedy"},                           \
-        {"--top-p", NULL, OPT_DOUBLE, &(o).top_p, 0, 1, "X", "keep the most probable tokens of this mass"},                \
-        {"--top-k", NULL, OPT_INT, &(o).top_k, 0, 1 << 30, "N", "keep the N most probable tokens; 0 is off"},              \
-        {"--min-p", NULL, OPT_DOUBLE, &(o).min_p, 0, 1, "X", "drop tokens below X times the most probable"},               \
-        {"--typical-p", NULL, OPT_DOUBLE, &(o).typical_p, 1e-6, 1, "X", "keep the most typical tokens of this mass"},      \
+#define ASK_OPTIONS(o)                                                                                                       \
+    CLI_MODEL_OPTIONS((o).model),                                                                                            \
+        {"--ctx", "-c", OPT_INT, &(o).context, 1, 1 << 30, "N", "context in tokens (default 32768, at most the model's)"},   \
+        {"--preset", NULL, OPT_TEXT, &(o).preset, 0, 0, "NAME", "sampling settings of the model card: general, ocr, text"},  \
+        {"--temp", NULL, OPT_DOUBLE, &(o).temperature, 0, 1e6, "X", "temperature; 0 is greedy"},                             \
+        {"--top-p", NULL, OPT_DOUBLE, &(o).top_p, 0, 1, "X", "keep the most probable tokens of this mass"},                  \
+        {"--top-k", NULL, OPT_INT, &(o).top_k, 0, 1 << 30, "N", "keep the N most probable tokens; 0 is off"},                \
+        {"--min-p", NULL, OPT_DOUBLE, &(o).min_p, 0, 1, "X", "drop tokens below X times the most probable"},                 \
+        {"--typical-p", NULL, OPT_DOUBLE, &(o).typical_p, 1e-6, 1, "X", "keep the most typical tokens of this mass"},        \
         {"--presence-penalty", NULL, OPT_DOUBLE, &(o).presence, -1e6, 1e6, "X", "subtracted from tokens already generated"}, \
-        {"--frequency-penalty", NULL, OPT_DOUBLE, &(o).frequency, -1e6, 1e6, "X", "subtracted per occurrence"},            \
-        {"--repetition-penalty", NULL, OPT_DOUBLE, &(o).repetition, 1e-6, 1e6, "X", "divides the scores of tokens seen"},  \
-        {"--seed", NULL, OPT_INT, &(o).seed, 0, 9e15, "N", "same seed, same text (default: random)"},                      \
-        {"--greedy", NULL, OPT_FLAG, &(o).greedy, 0, 0, NULL, "always the most probable token"},                           \
-        {"--max-tokens", "-n", OPT_INT, &(o).max_tokens, 1, 1 << 30, "N", "longest reply in tokens (default 32768)"},      \
-        {"--stop", NULL, OPT_LIST, &(o).stops, 0, 0, "TEXT", "end the reply before this text (repeatable)"},               \
-        {"--think", NULL, OPT_FLAG, &(o).think, 0, 0, NULL, "let the model reason first (default)"},                       \
-        {"--no-think", NULL, OPT_NO_FLAG, &(o).think, 0, 0, NULL, "answer at once"},                                       \
-        {"--video-fps", NULL, OPT_DOUBLE, &(o).video_fps, 1e-6, 1e6, "X", "frames per second to take from a video"},       \
-        {"--video-frames", NULL, OPT_INT, &(o).video_frames, 1, 1 << 20, "N", "frames to take from a video"},              \
-        {"--min-pixels", NULL, OPT_INT, &(o).min_pixels, 1, 1 << 30, "N", "smallest picture after the resize"},            \
-        {"--max-pixels", NULL, OPT_INT, &(o).max_pixels, 1, 1 << 30, "N", "largest picture after the resize"},             \
-        {"--allow-url", NULL, OPT_FLAG, &(o).allow_url, 0, 0, NULL, "images and videos may be http(s) URLs"},              \
-        {"--allow-private-url", NULL, OPT_FLAG, &(o).allow_private, 0, 0, NULL, "... also in private networks"},           \
-        {"--parse-special", NULL, OPT_FLAG, &(o).parse_special, 0, 0, NULL, "control tokens typed in the prompt count as such"}, \
-        {"--strict-reference", NULL, OPT_FLAG, &(o).strict_reference, 0, 0, NULL, "follow the reference also where it is odd"}
+        {"--frequency-penalty", NULL, OPT_DOUBLE, &(o).frequency, -1e6, 1e6, "X", "subtracted per occurrence"},              \
+        {"--repetition-penalty", NULL, OPT_DOUBLE, &(o).repetition, 1e-6, 1e6, "X", "divides the scores of tokens seen"},    \
+        {"--seed", NULL, OPT_INT, &(o).seed, 0, 9e15, "N", "same seed, same text (default: random)"},                        \
+        {"--greedy", NULL, OPT_FLAG, &(o).greedy, 0, 0, NULL, "always the most probable token"},                             \
+        {"--max-tokens", "-n", OPT_INT, &(o).max_tokens, 1, 1 << 30, "N", "longest reply in tokens (default 32768)"},        \
+        {"--stop", NULL, OPT_LIST, &(o).stops, 0, 0, "TEXT", "end the reply before this text (repeatable)"},                 \
+        {"--think", NULL, OPT_FLAG, &(o).think, 0, 0, NULL, "let the model reason first (default)"},                         \
+        {"--no-think", NULL, OPT_NO_FLAG, &(o).think, 0, 0, NULL, "answer at once"},                                         \
+        {"--video-fps", NULL, OPT_DOUBLE, &(o).video_fps, 1e-6, 1e6, "X", "frames per second to take from a video"},         \
+        {"--video-frames", NULL, OPT_INT, &(o).video_frames, 1, 1 << 20, "N", "frames to take from a video"},                \
+        {"--min-pixels", NULL, OPT_INT, &(o).min_pixels, 1, 1 << 30, "N", "smallest picture after the resize"},              \
+        {"--max-pixels", NULL, OPT_INT, &(o).max_pixels, 1, 1 << 30, "N", "largest picture after the resize"},               \
+        {"--allow-url", NULL, OPT_FLAG, &(o).allow_url, 0, 0, NULL, "images and videos may be http(s) URLs"},                \
+        {"--allow-private-url", NULL, OPT_FLAG, &(o).allow_private, 0, 0, NULL, "... also in private networks"},             \
+        {"--parse-special",                                                                                                  \
+         NULL,                                                                                                               \
+         OPT_FLAG,                                                                                                           \
+         &(o).parse_special,                                                                                                 \
+         0,                                                                                                                  \
+         0,                                                                                                                  \
+         NULL,                                                                                                               \
+         "control tokens typed in the prompt count as such"},                                                                \
+    {                                                                                                                        \
+        "--strict-reference", NULL, OPT_FLAG, &(o).strict_reference, 0, 0, NULL,                                             \
+            "follow the reference also where it is odd"                                                                      \
+    }
 
-/* Fills the settings; says on standard error which sampling is used when `say`. Returns -1, or an exit code with the message printed. */
-int ask_settings_resolve(const char *command, const ask_options *o, const exaone_engine *engine, bool has_media, const char *prompt,
-                         bool say, ask_settings *out);
+/* Fills the settings; says on standard error which sampling is used when `say`. Returns -1, or an exit code with the message
+ * printed. */
+int ask_settings_resolve(const char *command, const ask_options *o, const exaone_engine *engine, bool has_media,
+                         const char *prompt, bool say, ask_settings *out);
 
 #endif
