@@ -18,7 +18,7 @@ GROUPS += $(filter check fuzz,$(GOALS)) $(if $(filter format,$(GOALS)),check) $(
 $(GOALS): second-pass ; @:
 second-pass:
 	$(if $(filter-out clean help,$(GOALS)),@tools/setup.sh $(GROUPS))
-	+@$(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$$(nproc)) EXAONE_READY=1 $(GOALS)
+	+@$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$$(nproc)) EXAONE_READY=1 $(GOALS)
 else
 
 CC ?= cc
@@ -39,8 +39,7 @@ LIB_MODULES += $(VIDEO_MODULES)
 else
 $(info FFmpeg's libraries are not installed: building without video)
 endif
-LIB_LIBS := -lgif -lm -pthread
-LDLIBS := $(shell pkg-config --libs $(LIB_MODULES)) $(LIB_LIBS)
+LDLIBS := $(shell pkg-config --libs $(LIB_MODULES)) -lgif -lm -pthread
 PROGRAM_LIBS := $(shell pkg-config --libs $(PROGRAM_MODULES))
 
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes -Wmissing-prototypes -Wvla $(WERROR)
@@ -167,8 +166,8 @@ install: all
 	install -m 755 $(SHARED).$(VERSION) $(TO)/lib/
 	ln -sf libexaone.so.$(VERSION) $(TO)/lib/libexaone.so.$(SOVERSION)
 	ln -sf libexaone.so.$(SOVERSION) $(TO)/lib/libexaone.so
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@MODULES@|$(LIB_MODULES)|' -e 's|@LIBS@|$(LIB_LIBS)|' \
-		tools/exaone.pc.in > $(TO)/lib/pkgconfig/exaone.pc
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@LIBS@|$(strip $(LDLIBS))|' tools/exaone.pc.in \
+		> $(TO)/lib/pkgconfig/exaone.pc
 	install -m 644 docs/man/exaone.1 $(TO)/share/man/man1/
 	install -m 644 models/tiny/* $(TO)/share/exaone/models/tiny/
 	install -D -m 644 completions/exaone.bash $(TO)/share/bash-completion/completions/exaone

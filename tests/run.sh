@@ -19,7 +19,7 @@ export BUILD CMOCKA_MESSAGE_OUTPUT=tap LC_ALL=C.UTF-8
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1:allocator_may_return_null=1}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 export TSAN_OPTIONS=${TSAN_OPTIONS:-second_deadlock_stack=1:suppressions=$PWD/tests/tsan.supp}
-unset EXAONE_MODEL CMOCKA_XML_FILE CMOCKA_TEST_FILTER
+unset EXAONE_MODEL CMOCKA_XML_FILE CMOCKA_TEST_FILTER MAKEFLAGS MFLAGS MAKELEVEL
 rm -rf "$logs"
 mkdir -p "$logs"
 
