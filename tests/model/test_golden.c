@@ -9,12 +9,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/file.h"
 #include "base/json.h"
 #include "exaone/engine.h"
+#include "../support/make_gguf.h"
 
 static exaone_engine *engine;
 static const char *set_name;
@@ -22,13 +24,29 @@ static exaone_arena arena;
 static char *precision_text;
 static exaone_json *precision;
 
-static void open_set(const char *name, const char *level) {
+static void open_set(const char *name, const char *level, bool gguf) {
     exaone_error err = {0};
-    char path[128];
+    char path[128], text[] = "/tmp/exaone-golden-XXXXXX", mmproj[64];
     set_name = name;
     snprintf(path, sizeof path, "tests/golden/model/%s/checkpoint", name);
     exaone_engine_options o = {.n_threads = 2, .no_tokenizer = true, .cpu_level = level};
-    if (exaone_engine_open(path, &o, &engine, &err) != EXAONE_OK) {
+    if (gguf) { /* the same weights as a pair of GGUF files, which may be unlinked once they are mapped */
+        int fd = mkstemp(text);
+        assert_true(fd >= 0);
+        close(fd);
+        snprintf(mmproj, sizeof mmproj, "%s-mmproj.gguf", text);
+        if (make_gguf(path, text, mmproj, EXAONE_BF16, &err) != EXAONE_OK) {
+            fail_msg("%s", err.message);
+        }
+        snprintf(path, sizeof path, "%s", text);
+        o.mmproj = mmproj;
+    }
+    exaone_status s = exaone_engine_open(path, &o, &engine, &err);
+    if (gguf) {
+        unlink(text);
+        unlink(mmproj);
+    }
+    if (s != EXAONE_OK) {
         fail_msg("%s", err.message);
     }
     size_t n;
@@ -40,19 +58,31 @@ static void open_set(const char *name, const char *level) {
 
 static int open_micro(void **state) {
     (void)state;
-    open_set("micro", NULL);
+    open_set("micro", NULL, false);
     return 0;
 }
 
 static int open_nano(void **state) {
     (void)state;
-    open_set("nano", NULL);
+    open_set("nano", NULL, false);
     return 0;
 }
 
 static int open_micro_scalar(void **state) {
     (void)state;
-    open_set("micro", "scalar");
+    open_set("micro", "scalar", false);
+    return 0;
+}
+
+static int open_micro_gguf(void **state) {
+    (void)state;
+    open_set("micro", NULL, true);
+    return 0;
+}
+
+static int open_nano_gguf(void **state) {
+    (void)state;
+    open_set("nano", NULL, true);
     return 0;
 }
 
@@ -362,6 +392,7 @@ static void test_generate(void **state) {
         cmocka_unit_test_setup_teardown(test_mtp, open, close_set), cmocka_unit_test_setup_teardown(test_generate, open, close_set)
 
 int main(void) {
-    const struct CMUnitTest tests[] = {STAGES(open_micro), STAGES(open_nano), STAGES(open_micro_scalar)};
+    const struct CMUnitTest tests[] = {STAGES(open_micro), STAGES(open_nano), STAGES(open_micro_scalar), STAGES(open_micro_gguf),
+                                       STAGES(open_nano_gguf)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
