@@ -47,8 +47,7 @@ EXAONE_API EXAONE_MUST_USE exaone_status exaone_tokenizer_parse(const void *json
 
 EXAONE_API void exaone_tokenizer_free(exaone_tokenizer *tok); /* NULL is fine */
 
-/* ---- the vocabulary ------------------------------------------------------------------------------------------------------
- */
+/* ---- the vocabulary ---------------------------------------------------------------------------------------------- */
 
 /* Number of tokens; ids are 0 .. size-1 without holes. */
 EXAONE_API int32_t exaone_tokenizer_vocab_size(const exaone_tokenizer *tok);
@@ -70,8 +69,7 @@ EXAONE_API bool exaone_tokenizer_is_special(const exaone_tokenizer *tok, int32_t
 /* Bytes of memory that the tokenizer holds. */
 EXAONE_API size_t exaone_tokenizer_memory(const exaone_tokenizer *tok);
 
-/* ---- encoding ------------------------------------------------------------------------------------------------------------
- */
+/* ---- encoding ---------------------------------------------------------------------------------------------------- */
 
 enum {
     EXAONE_PARSE_SPECIAL = 1, /* encode: recognise added tokens in the text (leftmost, at one place the longest) */
@@ -122,8 +120,7 @@ EXAONE_API EXAONE_MUST_USE exaone_status exaone_tokenizer_encode_pieces(const ex
                                                                         exaone_error *err);
 EXAONE_API void exaone_encoding_release(exaone_encoding *encoding); /* frees and empties; NULL and empty are fine */
 
-/* ---- decoding ------------------------------------------------------------------------------------------------------------
- */
+/* ---- decoding ---------------------------------------------------------------------------------------------------- */
 
 /* The bytes of all tokens in a row, each maximal broken part of UTF-8 as U+FFFD. flags: 0 or EXAONE_SKIP_SPECIAL.
  * *text (free(); [*n] bytes and one NUL; `n` may be NULL) is valid UTF-8 and may hold NULs.

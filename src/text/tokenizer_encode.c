@@ -36,8 +36,7 @@ static exaone_status fail_text_memory(const encoder *e) {
     return exaone_fail_memory(e->err, "encoding the text", e->text.len);
 }
 
-/* ---- step 1 --------------------------------------------------------------------------------------------------------------
- */
+/* ---- step 1 ------------------------------------------------------------------------------------------------------ */
 
 /* Marks the bytes of the repaired text from `begin` to its end as trusted. */
 static bool trust(encoder *e, size_t begin) {
@@ -139,8 +138,7 @@ static exaone_status repair(encoder *e, const exaone_text_span *spans, size_t n_
     return i == SIZE_MAX ? fail_text_memory(e) : EXAONE_OK;
 }
 
-/* ---- step 2 --------------------------------------------------------------------------------------------------------------
- */
+/* ---- step 2 ------------------------------------------------------------------------------------------------------ */
 
 /* The first of added[low .. high) whose byte `depth` is not below `byte`; a token that ends before counts as below. */
 static uint32_t lower(const exaone_tokenizer *tok, uint32_t low, uint32_t high, size_t depth, unsigned byte) {
@@ -178,8 +176,7 @@ static size_t match_added(const exaone_tokenizer *tok, const uint8_t *text, size
     return found;
 }
 
-/* ---- steps 3 and 4 -------------------------------------------------------------------------------------------------------
- */
+/* ---- steps 3 and 4 ----------------------------------------------------------------------------------------------- */
 
 /* Notes a piece of n bytes whose tokens are those from first_id on. */
 static bool note_piece(encoder *e, const uint8_t *text, size_t n, size_t first_id, bool added) {

@@ -41,8 +41,7 @@ static inline const uint8_t *exaone_token_bytes(const exaone_tokenizer *tok, uin
     return tok->bytes + tok->offsets[id];
 }
 
-/* ---- building (tokenizer_build.c) ----------------------------------------------------------------------------------------
- */
+/* ---- building (tokenizer_build.c) -------------------------------------------------------------------------------- */
 
 typedef struct exaone_merge_text {
     exaone_string_view left, right; /* spellings in the byte alphabet */
@@ -67,8 +66,7 @@ typedef struct exaone_tokenizer_parts {
 EXAONE_MUST_USE exaone_status exaone_tokenizer_build(const exaone_tokenizer_parts *parts, exaone_tokenizer **out,
                                                      exaone_error *err);
 
-/* ---- merging (tokenizer_bpe.c) -------------------------------------------------------------------------------------------
- */
+/* ---- merging (tokenizer_bpe.c) ----------------------------------------------------------------------------------- */
 
 /* Scratch memory that grows to the longest piece. */
 typedef struct exaone_bpe {
@@ -91,8 +89,7 @@ bool exaone_ids_reserve(exaone_ids *ids, size_t more);
 /* Rank of a pair of ids, or UINT32_MAX. */
 uint32_t exaone_merge_rank(const exaone_tokenizer *tok, uint32_t left, uint32_t right);
 
-/* ---- small things --------------------------------------------------------------------------------------------------------
- */
+/* ---- small things ------------------------------------------------------------------------------------------------ */
 
 /* Mixes 64 bits so that every input bit reaches every output bit. */
 static inline uint64_t exaone_mix64(uint64_t x) {

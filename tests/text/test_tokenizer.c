@@ -21,8 +21,7 @@ static int close_golden(void **state) {
     return 0;
 }
 
-/* ---- the vocabulary ------------------------------------------------------------------------------------------------------
- */
+/* ---- the vocabulary ---------------------------------------------------------------------------------------------- */
 
 static void vocabulary(void **state) {
     (void)state;
@@ -52,8 +51,7 @@ static void vocabulary(void **state) {
     assert_in_range(exaone_tokenizer_memory(golden), 65536, 524288);
 }
 
-/* ---- trusted and untrusted text ------------------------------------------------------------------------------------------
- */
+/* ---- trusted and untrusted text ---------------------------------------------------------------------------------- */
 
 static void plain_text_makes_no_added_token(void **state) {
     (void)state;
@@ -184,8 +182,7 @@ static void character_across_border(void **state) {
     free(whole.ids);
 }
 
-/* ---- long texts ----------------------------------------------------------------------------------------------------------
- */
+/* ---- long texts -------------------------------------------------------------------------------------------------- */
 
 static void check_round_trip(const char *text, size_t n) {
     id_list l = encode(golden, text, n, EXAONE_PARSE_SPECIAL);
@@ -262,8 +259,7 @@ static void text_limit(void **state) {
     assert_null(ids);
 }
 
-/* ---- decoding ------------------------------------------------------------------------------------------------------------
- */
+/* ---- decoding ---------------------------------------------------------------------------------------------------- */
 
 static void decode_unknown_id(void **state) {
     (void)state;
@@ -321,8 +317,7 @@ static void detokenizer_states(void **state) {
     exaone_detokenizer_free(d);
 }
 
-/* ---- GGUF ----------------------------------------------------------------------------------------------------------------
- */
+/* ---- GGUF -------------------------------------------------------------------------------------------------------- */
 
 /* The golden tokenizer as a GGUF file holds it gives the same ids. */
 static void arrays_equal_json(void **state) {
@@ -382,8 +377,7 @@ static void arrays_equal_json(void **state) {
     fixture_json_close(&file);
 }
 
-/* ---- threads -------------------------------------------------------------------------------------------------------------
- */
+/* ---- threads ----------------------------------------------------------------------------------------------------- */
 
 static void *encode_often(void *arg) {
     static const char text[] = "<|user|>\nThe quick brown fox e\xcc\x81 12 <|endofturn|>";

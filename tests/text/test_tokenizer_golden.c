@@ -1,5 +1,5 @@
-/* The tokenizer against the reference's (tokenizers 0.23.3): every case of tests/golden/edges/tokenizer, and the prompts of the
- * tiny model's evaluation set. All comparisons are exact: ids and text are discrete. */
+/* The tokenizer against the reference's (tokenizers 0.23.3): every case of tests/golden/edges/tokenizer, and the prompts of
+ * the tiny model's evaluation set. All comparisons are exact: ids and text are discrete. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -28,8 +28,8 @@ static exaone_tokenizer *open_tokenizer(const char *path) {
 
 static void check_text(const char *name, const char *what, const char *have, size_t n, const char *want, size_t n_want) {
     if (n != n_want || memcmp(have, want, n) != 0) {
-        fail_msg("%s: %s is \"%.*s\" (%zu bytes), expected \"%.*s\" (%zu bytes)", name, what, (int)n, have, n, (int)n_want, want,
-                 n_want);
+        fail_msg("%s: %s is \"%.*s\" (%zu bytes), expected \"%.*s\" (%zu bytes)", name, what, (int)n, have, n, (int)n_want,
+                 want, n_want);
     }
 }
 
@@ -278,7 +278,8 @@ static void tiny_prompts(void **state) {
         int32_t *expected = calloc(want->len + 1, sizeof *expected), *ids;
         assert_non_null(expected);
         size_t n_expected = collapse(want, image, video, expected), n_ids;
-        assert_int_equal(exaone_tokenizer_encode(tok, text->text, text->len, EXAONE_PARSE_SPECIAL, &ids, &n_ids, NULL), EXAONE_OK);
+        assert_int_equal(exaone_tokenizer_encode(tok, text->text, text->len, EXAONE_PARSE_SPECIAL, &ids, &n_ids, NULL),
+                         EXAONE_OK);
         assert_int_equal(n_ids, n_expected);
         assert_memory_equal(ids, expected, n_ids * sizeof *ids);
         const exaone_json *reply = exaone_json_get(c, "output_ids");

@@ -179,8 +179,7 @@ static void nfc_long_runs(void **state) {
     }
 }
 
-/* ---- the pattern ---------------------------------------------------------------------------------------------------------
- */
+/* ---- the pattern ------------------------------------------------------------------------------------------------- */
 
 /* `want` has the same text with '|' between pieces ('|' itself does not occur). */
 static void check_pieces(const char *want) {
