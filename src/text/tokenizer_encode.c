@@ -155,6 +155,12 @@ static uint32_t lower(const exaone_tokenizer *tok, uint32_t low, uint32_t high, 
     return low;
 }
 
+static bool has_byte(const exaone_tokenizer *tok, uint32_t at, size_t depth, uint8_t byte) {
+    size_t n;
+    const uint8_t *b = exaone_token_bytes(tok, tok->added[at], &n);
+    return n > depth && b[depth] == byte;
+}
+
 /* The longest added token at text[0 .. n): narrows the sorted list byte by byte. Tokens have a greatest length, so this is
  * bounded. Returns its length, 0 for none. */
 static size_t match_added(const exaone_tokenizer *tok, const uint8_t *text, size_t n, uint32_t *id) {
@@ -164,9 +170,10 @@ static size_t match_added(const exaone_tokenizer *tok, const uint8_t *text, size
     uint32_t low = 0, high = tok->n_added;
     size_t found = 0;
     for (size_t depth = 0; depth < n && low < high; depth++) {
-        uint32_t from = lower(tok, low, high, depth, text[depth]);
-        high = lower(tok, from, high, depth, text[depth] + 1u);
-        low = from;
+        if (!has_byte(tok, low, depth, text[depth]) || !has_byte(tok, high - 1, depth, text[depth])) {
+            low = lower(tok, low, high, depth, text[depth]);
+            high = lower(tok, low, high, depth, text[depth] + 1u);
+        }
         size_t len;
         if (low < high && (exaone_token_bytes(tok, tok->added[low], &len), len == depth + 1)) {
             found = len;
