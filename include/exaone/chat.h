@@ -91,6 +91,7 @@ typedef struct exaone_reply exaone_reply;
 typedef struct exaone_tool_call {
     const char *name;      /* NUL-terminated */
     const char *arguments; /* JSON text, NUL-terminated */
+    size_t n_name, n_arguments; /* bytes; a name may hold NULs */
 } exaone_tool_call;
 
 /* thinking: the prompt ended in an open think block; tools: the request declared tools. NULL: out of memory. */

@@ -1,38 +1,54 @@
-/* The reply parser (docs/model.md, "Replies"): raw text to reasoning, content and tool calls.
+/* The reply parser: what a model wrote, as reasoning, content and tool calls (docs/model.md, "Replies").
  *
- * All bytes are kept; `pos` is how far they are decided. A phase consumes what no later byte can change and holds back the rest:
- * trailing white space, the beginning of a tag, an open tool call. So the result is the same for any cut of the stream. */
+ * One pass over the bytes, independent of how they arrive. All text is kept; positions below are offsets into it.
+ *
+ *   HEAD     white space and one <think> at the start
+ *   THINK    up to the first </think>. With tools: from the first <tool_call> on, reasoning is held back while what follows is
+ *            nothing but complete calls, because such calls count if the text ends there
+ *   CONTENT  up to the next <tool_call>
+ *   REGION   behind <tool_call>: held back until it is known to be a call or not
+ *   BROKEN   behind <tool_call>, known to be no call: content up to the first </tool_call>
+ *
+ * White space here is space, tab, CR and LF. */
+#include "exaone/chat.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "exaone/chat.h"
-#include "text/pystring.h"
+#include "text/reply_call.h"
 
-enum { MAX_TEXT = 64 << 20, MAX_REGION = 1 << 20, MAX_CALLS = 4096, MEMORY_PER_BYTE = 64 };
+enum { MAX_REPLY = 64 << 20 };
 
 static const char think_open[] = "<think>", think_close[] = "</think>", call_open[] = "<tool_call>", call_close[] = "</tool_call>";
 
-typedef enum { START, REASONING, CONTENT } reply_phase;
-
+/* Text that goes out without the white space at its ends. */
 typedef struct {
-    char *name, *arguments;
-} parsed_call;
+    exaone_buf out;
+    size_t from;    /* text[from ..) has not gone out */
+    size_t blank;   /* text[from .. blank) is known to be white space */
+    bool lead;      /* white space here is dropped */
+    bool separator; /* one newline goes before the next piece */
+} sink;
+
+typedef enum { HEAD, THINK, CONTENT, REGION, BROKEN } phase;
+
+/* Calls at the end of thinking that has not been closed. */
+typedef enum { NO_TAIL, TAIL_REGION, TAIL_BETWEEN, DEAD_TAIL } tail_phase;
 
 struct exaone_reply {
     bool thinking, tools, finished, stopped;
-    reply_phase phase;
-    exaone_buf raw, reasoning, content;
-    size_t pos;        /* raw bytes decided */
-    size_t searched;   /* where the search for what decides next may go on */
-    bool held_call;    /* in the reasoning: a <tool_call> stands at pos, all waits for </think> or the end */
-    bool after_call;   /* in the content: the text before pos is a call; white space is skipped */
-    bool skip_space;   /* skip white space at pos, it is at the edge of a stretch */
-    parsed_call *calls;
-    size_t n_calls, cap_calls;
-    bool failed; /* out of memory or above a limit */
+    phase phase;
+    exaone_buf text;
+    size_t at;   /* HEAD, CONTENT, BROKEN: text[at ..) is not looked at; THINK: </think> does not begin before */
+    size_t open; /* REGION, BROKEN: where <tool_call> begins */
+    tail_phase tail;
+    size_t tail_at, tail_open; /* as at and open; everything from tail_open on is held back */
+    exaone_call_scan scan;
+    sink reasoning, content;
+    exaone_call_list calls, tail_calls;
 };
 
 exaone_reply *exaone_reply_new(bool thinking, bool tools) {
@@ -40,433 +56,373 @@ exaone_reply *exaone_reply_new(bool thinking, bool tools) {
     if (r) {
         r->thinking = thinking;
         r->tools = tools;
-        exaone_buf_init(&r->raw, MAX_TEXT);
-        exaone_buf_init(&r->reasoning, MAX_TEXT);
-        exaone_buf_init(&r->content, 2 * MAX_TEXT);
+        exaone_buf_init(&r->text, MAX_REPLY);
+        exaone_buf_init(&r->reasoning.out, MAX_REPLY);
+        exaone_buf_init(&r->content.out, 2 * (size_t)MAX_REPLY); /* separators */
     }
     return r;
 }
 
 void exaone_reply_free(exaone_reply *r) {
     if (r) {
-        for (size_t i = 0; i < r->n_calls; i++) {
-            free(r->calls[i].name);
-            free(r->calls[i].arguments);
-        }
-        free(r->calls);
-        exaone_buf_release(&r->raw);
-        exaone_buf_release(&r->reasoning);
-        exaone_buf_release(&r->content);
+        exaone_buf_release(&r->text);
+        exaone_buf_release(&r->reasoning.out);
+        exaone_buf_release(&r->content.out);
+        exaone_call_list_release(&r->calls);
+        exaone_call_list_release(&r->tail_calls);
         free(r);
     }
 }
 
-/* ---- pieces ---- */
+/* ---- text going out ---- */
 
-static bool is_space(char c) {
+static bool is_blank(char c) {
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-static size_t skip_space_from(const exaone_reply *r, size_t at) {
-    while (at < r->raw.len && is_space(r->raw.data[at])) {
-        at++;
-    }
-    return at;
+static void sink_start(sink *s, size_t from, bool lead) {
+    s->from = s->blank = from;
+    s->lead = lead;
 }
 
-static size_t find_from(const exaone_reply *r, size_t from, const char *tag) {
-    if (from >= r->raw.len) {
-        return SIZE_MAX;
+/* Lets text[.. end) out, except for white space at its end. */
+static void sink_move(const exaone_reply *r, sink *s, size_t end) {
+    size_t last = end;
+    while (last > s->blank && is_blank(r->text.data[last - 1])) {
+        last--;
     }
-    size_t at = exaone_slice_find((exaone_slice){r->raw.data + from, r->raw.len - from}, tag);
-    return at == SIZE_MAX ? SIZE_MAX : from + at;
+    if (last <= s->blank) { /* nothing but white space is new */
+        s->blank = end > s->blank ? end : s->blank;
+        return;
+    }
+    while (s->lead && is_blank(r->text.data[s->from])) {
+        s->from++;
+    }
+    if (s->separator && s->out.len > 0) {
+        exaone_buf_putc(&s->out, '\n');
+    }
+    s->lead = s->separator = false;
+    exaone_buf_append(&s->out, r->text.data + s->from, last - s->from);
+    s->from = last;
+    s->blank = end;
 }
 
-/* Does the text at `at` begin with the tag? 1 yes, 0 no, -1 it may when more comes. */
-static int begins(const exaone_reply *r, size_t at, const char *tag) {
-    size_t n = strlen(tag), have = r->raw.len - at;
-    if (memcmp(r->raw.data + at, tag, have < n ? have : n) != 0) {
-        return 0;
+/* Lets held white space out too, unless it belongs to the beginning of a piece. */
+static void sink_flush(const exaone_reply *r, sink *s, size_t end) {
+    sink_move(r, s, end);
+    if (!s->lead && s->from < end) {
+        exaone_buf_append(&s->out, r->text.data + s->from, end - s->from);
     }
-    return have >= n ? 1 : -1;
+    sink_start(s, end, s->lead);
 }
 
-/* Where the longest tail of the text begins that may still grow into the tag (at or behind `from`); raw.len when none. */
-static size_t partial_tag(const exaone_reply *r, size_t from, const char *tag) {
-    size_t n = strlen(tag), start = r->raw.len > n - 1 ? r->raw.len - (n - 1) : 0;
-    for (size_t at = start > from ? start : from; at < r->raw.len; at++) {
-        if (begins(r, at, tag) != 0) {
-            return at;
-        }
-    }
-    return r->raw.len;
-}
+/* ---- looking for tags ---- */
 
-static size_t before_space(const exaone_reply *r, size_t from, size_t end) {
-    while (end > from && is_space(r->raw.data[end - 1])) {
-        end--;
+/* Offset of `tag` in text[from ..), or SIZE_MAX; then *safe = how far the text surely holds no beginning of it. */
+static size_t find_tag(const exaone_reply *r, size_t from, const char *tag, size_t *safe) {
+    size_t n = strlen(tag), end = r->text.len;
+    const char *text = r->text.data;
+    const char *at = end > from ? memmem(text + from, end - from, tag, n) : NULL;
+    if (at) {
+        return *safe = (size_t)(at - text);
     }
-    return end;
-}
-
-/* ---- calls ---- */
-
-static char *print_json(const exaone_json *j) {
-    exaone_buf b;
-    exaone_buf_init(&b, MAX_TEXT);
-    exaone_json_put(&b, j);
-    if (b.failed) {
-        exaone_buf_release(&b);
-        return NULL;
+    size_t k = end - from < n - 1 ? from : end - (n - 1);
+    while (k < end && memcmp(text + k, tag, end - k) != 0) {
+        k++;
     }
-    return exaone_buf_take(&b, NULL);
-}
-
-/* The arguments as JSON text: an object or what stands there; null and absence are {}; a string that holds an object is unwrapped. */
-static char *print_arguments(const exaone_json *call, exaone_arena *arena) {
-    const exaone_json *a = exaone_json_get(call, "arguments");
-    a = a ? a : exaone_json_get(call, "parameters");
-    if (!a || a->type == EXAONE_JSON_NULL) {
-        return exaone_mem_string("{}", 2);
-    }
-    exaone_json *inner = NULL;
-    if (a->type == EXAONE_JSON_STRING && exaone_json_parse(a->text, a->len, arena, &inner, NULL) == EXAONE_OK &&
-        inner->type == EXAONE_JSON_OBJECT) {
-        a = inner;
-    }
-    return print_json(a);
-}
-
-/* Reads a call from text[0 .. n). 1 yes (*out owns its strings), 0 no, -1 out of memory. `out` may be NULL: only asks. */
-static int parse_call(const char *text, size_t n, parsed_call *out) {
-    exaone_arena arena;
-    exaone_json *j = NULL;
-    if (n > MAX_REGION) {
-        return 0;
-    }
-    exaone_arena_init(&arena, 2 * n * MEMORY_PER_BYTE + 65536);
-    int result = 0;
-    if (exaone_json_parse(text, n, &arena, &j, NULL) == EXAONE_OK && j->type == EXAONE_JSON_OBJECT) {
-        const exaone_json *name = exaone_json_get(j, "name");
-        result = exaone_json_is(name, EXAONE_JSON_STRING) && name->len > 0 && !memchr(name->text, 0, name->len);
-        if (result && out) {
-            *out = (parsed_call){exaone_mem_string(name->text, name->len), print_arguments(j, &arena)};
-            if (!out->name || !out->arguments) {
-                free(out->name);
-                free(out->arguments);
-                result = -1;
-            }
-        }
-    }
-    exaone_arena_release(&arena);
-    return result;
-}
-
-static void keep_call(exaone_reply *r, parsed_call call) {
-    if (r->n_calls == r->cap_calls) {
-        size_t cap = r->cap_calls ? 2 * r->cap_calls : 4;
-        parsed_call *more = cap <= MAX_CALLS ? exaone_mem_resize(r->calls, cap, sizeof *more) : NULL;
-        if (!more) {
-            free(call.name);
-            free(call.arguments);
-            r->failed = true;
-            return;
-        }
-        r->calls = more;
-        r->cap_calls = cap;
-    }
-    r->calls[r->n_calls++] = call;
-}
-
-/* A region that opens at `at` (the '<' of <tool_call>). What closes it: */
-typedef struct {
-    bool decided; /* false: more text is needed */
-    bool is_call;
-    size_t end; /* behind the closing tag */
-    size_t body, body_len;
-} region;
-
-/* The first </tool_call> outside a JSON string, or SIZE_MAX; *first = the first one at all. */
-static size_t close_outside_string(const exaone_reply *r, size_t body, size_t end, size_t *first) {
-    bool string = false;
-    *first = SIZE_MAX;
-    for (size_t i = body; i < end; i++) {
-        char c = r->raw.data[i];
-        if (c == '<' && begins(r, i, call_close) == 1) {
-            *first = *first == SIZE_MAX ? i : *first;
-            if (!string) {
-                return i;
-            }
-        }
-        if (c == '"') {
-            string = !string;
-        } else if (c == '\\' && string) {
-            i++;
-        }
-    }
+    *safe = k;
     return SIZE_MAX;
 }
 
-static region close_region(const exaone_reply *r, size_t at, bool final, bool stopped) {
-    region g = {.body = at + strlen(call_open)};
-    size_t end = r->raw.len, first, tag = strlen(call_close);
-    bool too_long = end - g.body > MAX_REGION;
-    end = too_long ? g.body + MAX_REGION : end;
-    size_t outside = close_outside_string(r, g.body, end, &first);
-    if (outside != SIZE_MAX && parse_call(r->raw.data + g.body, outside - g.body, NULL) == 1) {
-        return (region){.decided = true, .is_call = true, .end = outside + tag, .body = g.body, .body_len = outside - g.body};
+/* Whether `tag` stands at `at`: 1 yes, 0 no, -1 the text ends inside it. */
+static int tag_at(const exaone_reply *r, size_t at, const char *tag) {
+    size_t n = strlen(tag), have = r->text.len - at;
+    if (memcmp(r->text.data + at, tag, have < n ? have : n) != 0) {
+        return 0;
     }
-    if (outside == SIZE_MAX && !final && !too_long) {
-        return g; /* the string may still end, or the tag come */
-    }
-    if (first == SIZE_MAX && final && stopped && parse_call(r->raw.data + g.body, end - g.body, NULL) == 1) {
-        return (region){.decided = true, .is_call = true, .end = r->raw.len, .body = g.body, .body_len = r->raw.len - g.body};
-    }
-    g.decided = true; /* no call: closed at the first tag at all, or (nothing closes it) everything is text */
-    g.end = first != SIZE_MAX ? first + tag : end;
-    return g;
+    return have < n ? -1 : 1;
 }
 
-/* ---- phases; each returns true when it moved on ---- */
+/* ---- phases ---- */
 
-static bool advance_start(exaone_reply *r, bool final) {
-    size_t at = skip_space_from(r, r->pos);
-    int opens = at < r->raw.len ? begins(r, at, think_open) : -1;
-    if (opens < 0 && !final) {
+static void start_content(exaone_reply *r, size_t at, bool lead) {
+    r->phase = CONTENT;
+    r->at = at;
+    sink_start(&r->content, at, lead);
+}
+
+/* False: more text is needed. */
+static bool step_head(exaone_reply *r, bool final) {
+    while (r->at < r->text.len && is_blank(r->text.data[r->at])) {
+        r->at++;
+    }
+    int open = tag_at(r, r->at, think_open);
+    if (open < 0 && !final) {
         return false;
     }
-    if (opens == 1) {
-        r->pos = at + strlen(think_open);
-        r->phase = REASONING;
-        r->skip_space = true;
-    } else if (r->thinking) {
-        r->phase = REASONING;
-        r->skip_space = true;
+    if (open > 0 || r->thinking) {
+        r->phase = THINK;
+        r->at += open > 0 ? sizeof think_open - 1 : 0;
+        r->tail_at = r->at;
+        sink_start(&r->reasoning, r->at, true);
     } else {
-        r->phase = CONTENT;
+        start_content(r, 0, false);
     }
-    r->searched = r->pos;
     return true;
 }
 
-static void put(exaone_buf *to, const exaone_reply *r, size_t from, size_t end) {
-    exaone_buf_append(to, r->raw.data + from, end - from);
-}
-
-/* At the end inside the reasoning: a run of complete calls at the very end, only white space between and behind, are calls. */
-static void calls_at_end(exaone_reply *r) {
-    size_t tries = 0;
-    for (size_t at = find_from(r, r->pos, call_open); at != SIZE_MAX && tries < 256; at = find_from(r, at + 1, call_open), tries++) {
-        size_t k = at;
-        size_t n = 0;
-        while (k < r->raw.len && begins(r, k, call_open) == 1) {
-            region g = close_region(r, k, true, false);
-            if (!g.is_call) {
+/* Follows the calls at the end of open thinking as far as the text goes. */
+static exaone_status step_tail(exaone_reply *r, exaone_error *err) {
+    exaone_status s = EXAONE_OK;
+    while (s == EXAONE_OK && r->tools && r->tail != DEAD_TAIL) {
+        if (r->tail == NO_TAIL) {
+            size_t found = find_tag(r, r->tail_at, call_open, &r->tail_at);
+            if (found == SIZE_MAX) {
                 break;
             }
-            n++;
-            k = skip_space_from(r, g.end);
+            r->tail_open = found;
         }
-        if (n == 0 || k < r->raw.len) {
-            continue;
-        }
-        put(&r->reasoning, r, r->pos, before_space(r, r->pos, at));
-        for (k = at; k < r->raw.len;) {
-            region g = close_region(r, k, true, false);
-            parsed_call call;
-            if (parse_call(r->raw.data + g.body, g.body_len, &call) == 1) {
-                keep_call(r, call);
-            } else {
-                r->failed = true;
+        if (r->tail == TAIL_BETWEEN) {
+            while (r->tail_at < r->text.len && is_blank(r->text.data[r->tail_at])) {
+                r->tail_at++;
             }
-            k = skip_space_from(r, g.end);
+            int open = tag_at(r, r->tail_at, call_open);
+            if (open <= 0) {
+                r->tail = open < 0 ? TAIL_BETWEEN : DEAD_TAIL;
+                break;
+            }
         }
-        r->pos = r->raw.len;
-        return;
+        if (r->tail != TAIL_REGION) {
+            r->tail = TAIL_REGION;
+            exaone_call_scan_start(&r->scan, r->tail_at + sizeof call_open - 1);
+        }
+        exaone_call_verdict v = EXAONE_CALL_OPEN;
+        s = exaone_call_scan_step(&r->scan, r->text.data, r->text.len, &r->tail_calls, &v, err);
+        if (v == EXAONE_CALL_OPEN) {
+            break;
+        }
+        r->tail = v == EXAONE_CALL_YES ? TAIL_BETWEEN : DEAD_TAIL;
+        r->tail_at = r->scan.at;
     }
+    return s;
 }
 
-static bool advance_reasoning(exaone_reply *r, bool final) {
-    if (r->skip_space) {
-        r->pos = skip_space_from(r, r->pos);
-        r->skip_space = r->pos == r->raw.len;
-        r->searched = r->searched > r->pos ? r->searched : r->pos;
+static exaone_status step_think(exaone_reply *r, bool *more, exaone_error *err) {
+    size_t safe, found = find_tag(r, r->at, think_close, &safe);
+    r->at = safe;
+    if (found != SIZE_MAX) {
+        sink_move(r, &r->reasoning, found);
+        exaone_call_list_release(&r->tail_calls);
+        start_content(r, found + sizeof think_close - 1, true);
+        *more = true;
+        return EXAONE_OK;
     }
-    size_t close = find_from(r, r->searched, think_close);
-    if (close != SIZE_MAX) {
-        put(&r->reasoning, r, r->pos, before_space(r, r->pos, close));
-        r->pos = close + strlen(think_close);
-        r->searched = r->pos;
-        r->phase = CONTENT;
-        r->skip_space = true;
-        return true;
+    *more = false;
+    exaone_status s = step_tail(r, err);
+    if (r->tools && r->tail != DEAD_TAIL) {
+        size_t held = r->tail == NO_TAIL ? r->tail_at : r->tail_open;
+        safe = held < safe ? held : safe;
     }
-    if (r->tools && !r->held_call) {
-        size_t call = find_from(r, r->searched, call_open);
-        if (call != SIZE_MAX) {
-            size_t end = before_space(r, r->pos, call);
-            put(&r->reasoning, r, r->pos, end);
-            r->pos = end;
-            r->held_call = true;
-        }
-    }
-    if (final) {
-        if (r->tools && r->stopped) {
-            calls_at_end(r);
-        }
-        put(&r->reasoning, r, r->pos, before_space(r, r->pos, r->raw.len));
-        r->pos = r->raw.len;
-        return false;
-    }
-    size_t tail = partial_tag(r, r->searched, think_close);
-    r->searched = tail;
-    if (!r->held_call) {
-        size_t call_tail = r->tools ? partial_tag(r, r->pos, call_open) : r->raw.len;
-        size_t end = before_space(r, r->pos, tail < call_tail ? tail : call_tail);
-        put(&r->reasoning, r, r->pos, end);
-        r->pos = end;
-        r->searched = tail < call_tail ? tail : call_tail;
-    }
-    return false;
+    sink_move(r, &r->reasoning, safe);
+    return s;
 }
 
-/* Content text from .. end: the white space rules around calls. */
-static void put_content(exaone_reply *r, size_t from, size_t end) {
-    if (from >= end) {
-        return;
-    }
-    if (r->after_call) {
-        if (r->content.len > 0) {
-            exaone_buf_putc(&r->content, '\n');
-        }
-        r->after_call = false;
-    }
-    put(&r->content, r, from, end);
-}
-
-static bool advance_content(exaone_reply *r, bool final) {
-    if (r->skip_space) {
-        r->pos = skip_space_from(r, r->pos);
-        r->skip_space = r->pos == r->raw.len;
-        r->searched = r->searched > r->pos ? r->searched : r->pos;
-        if (r->skip_space) {
-            return false;
-        }
-    }
+static bool step_content(exaone_reply *r) {
     if (!r->tools) {
-        put_content(r, r->pos, r->raw.len);
-        r->pos = r->raw.len;
+        r->at = r->text.len;
+        sink_move(r, &r->content, r->at);
         return false;
     }
-    size_t open = find_from(r, r->searched, call_open);
-    if (open == SIZE_MAX) {
-        size_t tail = final ? r->raw.len : partial_tag(r, r->searched, call_open);
-        size_t end = final ? r->raw.len : before_space(r, r->pos, tail);
-        put_content(r, r->pos, end);
-        r->pos = end;
-        r->searched = tail;
-        return false;
+    size_t found = find_tag(r, r->at, call_open, &r->at);
+    sink_move(r, &r->content, r->at);
+    if (found != SIZE_MAX) {
+        r->phase = REGION;
+        r->open = found;
+        exaone_call_scan_start(&r->scan, found + sizeof call_open - 1);
     }
-    size_t edge = before_space(r, r->pos, open);
-    put_content(r, r->pos, edge);
-    r->pos = edge;
-    region g = close_region(r, open, final, r->stopped);
-    if (!g.decided) {
-        r->searched = open;
-        return false;
-    }
-    parsed_call call;
-    int parsed = g.is_call ? parse_call(r->raw.data + g.body, g.body_len, &call) : 0;
-    if (parsed < 0) {
-        r->failed = true;
-    } else if (parsed) {
-        keep_call(r, call);
-        r->pos = g.end;
-        r->after_call = true;
-        r->skip_space = true;
-    } else {
-        put_content(r, r->pos, g.end);
-        r->pos = g.end;
-    }
-    r->searched = g.end;
-    return g.end < r->raw.len || final;
+    return found != SIZE_MAX;
 }
 
-static void advance(exaone_reply *r, bool final) {
-    for (bool moved = true; moved && !r->failed;) {
-        size_t before = r->pos;
-        reply_phase phase = r->phase;
-        moved = phase == START ? advance_start(r, final) : phase == REASONING ? advance_reasoning(r, final) : advance_content(r, final);
-        moved = moved && (r->pos > before || r->phase != phase);
-        r->failed = r->failed || r->reasoning.failed || r->content.failed;
+static exaone_status step_region(exaone_reply *r, bool *more, exaone_error *err) {
+    exaone_call_verdict v = EXAONE_CALL_OPEN;
+    exaone_status s = exaone_call_scan_step(&r->scan, r->text.data, r->text.len, &r->calls, &v, err);
+    *more = s == EXAONE_OK && v != EXAONE_CALL_OPEN;
+    if (v == EXAONE_CALL_YES) {
+        start_content(r, r->scan.at, true);
+        r->content.separator = true;
+    } else if (v == EXAONE_CALL_NO) {
+        r->phase = BROKEN;
+        r->at = r->open + sizeof call_open - 1;
     }
+    return s;
+}
+
+static bool step_broken(exaone_reply *r) {
+    size_t found = find_tag(r, r->at, call_close, &r->at);
+    if (found != SIZE_MAX) {
+        r->phase = CONTENT;
+        r->at = found + sizeof call_close - 1;
+    }
+    sink_move(r, &r->content, r->at);
+    return found != SIZE_MAX;
+}
+
+static exaone_status advance(exaone_reply *r, bool final, exaone_error *err) {
+    exaone_status s = EXAONE_OK;
+    bool more = r->text.len > 0;
+    while (more && s == EXAONE_OK) {
+        switch (r->phase) {
+        case HEAD:
+            more = step_head(r, final);
+            break;
+        case THINK:
+            s = step_think(r, &more, err);
+            break;
+        case CONTENT:
+            more = step_content(r);
+            break;
+        case REGION:
+            s = step_region(r, &more, err);
+            break;
+        case BROKEN:
+            more = step_broken(r);
+            break;
+        }
+    }
+    if (s == EXAONE_OK && (r->reasoning.out.failed || r->content.out.failed)) {
+        s = exaone_fail_memory(err, "the reply", r->text.len);
+    }
+    return s;
 }
 
 exaone_status exaone_reply_feed(exaone_reply *r, const char *bytes, size_t n, exaone_error *err) {
     if (r->finished) {
-        return exaone_fail(err, EXAONE_ERR_ARGUMENT, "the reply is finished");
+        return exaone_fail(err, EXAONE_ERR_ARGUMENT, "the reply has ended already");
     }
-    if (!exaone_buf_append(&r->raw, bytes, n)) {
-        return exaone_fail(err, EXAONE_ERR_LIMIT, "the reply is longer than %d bytes, or memory is out", MAX_TEXT);
+    if (n > MAX_REPLY - r->text.len) {
+        return exaone_fail(err, EXAONE_ERR_LIMIT, "the reply has more than %d bytes", MAX_REPLY);
     }
-    advance(r, false);
-    return r->failed ? exaone_fail(err, EXAONE_ERR_LIMIT, "the reply has more than %d tool calls, or memory is out", MAX_CALLS) : EXAONE_OK;
+    if (!exaone_buf_append(&r->text, bytes, n)) {
+        return exaone_fail_memory(err, "the reply", r->text.len + n);
+    }
+    return advance(r, false, err);
+}
+
+/* ---- the end ---- */
+
+/* Thinking that never closed: calls behind it count when nothing else follows. */
+static exaone_status finish_think(exaone_reply *r, exaone_error *err) {
+    exaone_status s = EXAONE_OK;
+    bool calls = r->tools && r->stopped && (r->tail == TAIL_REGION || r->tail == TAIL_BETWEEN);
+    if (calls && r->tail == TAIL_REGION) {
+        s = exaone_call_scan_end(&r->scan, r->text.data, r->text.len, &r->tail_calls, &calls, err);
+    } else if (calls) {
+        calls = r->tail_at == r->text.len;
+    }
+    sink_move(r, &r->reasoning, calls ? r->tail_open : r->text.len);
+    if (calls && s == EXAONE_OK) {
+        r->calls = r->tail_calls;
+        r->tail_calls = (exaone_call_list){0};
+    }
+    return s;
+}
+
+static exaone_status finish_region(exaone_reply *r, exaone_error *err) {
+    bool call = false;
+    exaone_status s = EXAONE_OK;
+    if (r->stopped) {
+        s = exaone_call_scan_end(&r->scan, r->text.data, r->text.len, &r->calls, &call, err);
+    }
+    if (call) {
+        start_content(r, r->text.len, true);
+        return s;
+    }
+    r->phase = BROKEN;
+    r->at = r->open + sizeof call_open - 1;
+    return s == EXAONE_OK ? advance(r, true, err) : s; /* a closing tag inside a string ends the region after all */
 }
 
 exaone_status exaone_reply_finish(exaone_reply *r, bool stopped, exaone_error *err) {
     if (r->finished) {
-        return exaone_fail(err, EXAONE_ERR_ARGUMENT, "the reply is finished");
+        return EXAONE_OK;
     }
     r->finished = true;
     r->stopped = stopped;
-    advance(r, true);
-    return r->failed ? exaone_fail(err, EXAONE_ERR_LIMIT, "the reply has more than %d tool calls, or memory is out", MAX_CALLS) : EXAONE_OK;
+    exaone_status s = advance(r, true, err);
+    if (s == EXAONE_OK && r->phase == THINK) {
+        s = finish_think(r, err);
+    }
+    while (s == EXAONE_OK && r->phase == REGION) { /* each round ends one region, and content may open the next */
+        s = finish_region(r, err);
+    }
+    if (s == EXAONE_OK && r->phase >= CONTENT) {
+        sink_flush(r, &r->content, r->text.len);
+    }
+    if (s == EXAONE_OK && (r->reasoning.out.failed || r->content.out.failed)) {
+        s = exaone_fail_memory(err, "the reply", r->text.len);
+    }
+    return s;
+}
+
+/* ---- results ---- */
+
+static const char *result_text(const exaone_buf *b, size_t *n) {
+    if (n) {
+        *n = b->len;
+    }
+    return b->data ? b->data : "";
 }
 
 const char *exaone_reply_reasoning(const exaone_reply *r, size_t *n) {
-    *n = r->reasoning.len;
-    return r->reasoning.data ? r->reasoning.data : "";
+    return result_text(&r->reasoning.out, n);
 }
 
 const char *exaone_reply_content(const exaone_reply *r, size_t *n) {
-    *n = r->content.len;
-    return r->content.data ? r->content.data : "";
+    return result_text(&r->content.out, n);
 }
 
 size_t exaone_reply_n_calls(const exaone_reply *r) {
-    return r->n_calls;
+    return r->calls.n;
 }
 
 exaone_tool_call exaone_reply_call(const exaone_reply *r, size_t i) {
-    return (exaone_tool_call){r->calls[i].name, r->calls[i].arguments};
+    return i < r->calls.n ? r->calls.items[i] : (exaone_tool_call){.name = "", .arguments = "{}", .n_arguments = 2};
 }
 
 const char *exaone_reply_finish_reason(const exaone_reply *r) {
-    return !r->stopped ? "length" : r->n_calls ? "tool_calls" : "stop";
+    return !r->finished ? "" : !r->stopped ? "length" : r->calls.n ? "tool_calls" : "stop";
 }
 
-static void put_text(exaone_buf *b, const char *key, const exaone_buf *text) {
-    exaone_buf_printf(b, "\"%s\": ", key);
-    text->len ? exaone_json_put_string(b, text->data, text->len) : (void)exaone_buf_puts(b, "null");
+static void put_text(exaone_buf *out, const exaone_buf *text) {
+    if (text->len) {
+        exaone_json_put_string(out, text->data, text->len);
+    } else {
+        exaone_buf_puts(out, "null");
+    }
 }
 
 exaone_status exaone_reply_to_json(const exaone_reply *r, char **out, exaone_error *err) {
     exaone_buf b;
-    exaone_buf_init(&b, (size_t)8 * MAX_TEXT);
-    exaone_buf_puts(&b, "{");
-    put_text(&b, "reasoning_content", &r->reasoning);
-    exaone_buf_puts(&b, ", ");
-    put_text(&b, "content", &r->content);
+    exaone_buf_init(&b, 16 * (size_t)MAX_REPLY); /* an escape has at most six bytes for one */
+    exaone_buf_puts(&b, "{\"reasoning_content\": ");
+    put_text(&b, &r->reasoning.out);
+    exaone_buf_puts(&b, ", \"content\": ");
+    put_text(&b, &r->content.out);
     exaone_buf_puts(&b, ", \"tool_calls\": [");
-    for (size_t i = 0; i < r->n_calls; i++) {
+    for (size_t i = 0; i < r->calls.n; i++) {
+        const exaone_tool_call *c = &r->calls.items[i];
         exaone_buf_puts(&b, i ? ", {\"name\": " : "{\"name\": ");
-        exaone_json_put_string(&b, r->calls[i].name, strlen(r->calls[i].name));
+        exaone_json_put_string(&b, c->name, c->n_name);
         exaone_buf_puts(&b, ", \"arguments\": ");
-        exaone_json_put_string(&b, r->calls[i].arguments, strlen(r->calls[i].arguments));
-        exaone_buf_puts(&b, "}");
+        exaone_json_put_string(&b, c->arguments, c->n_arguments);
+        exaone_buf_putc(&b, '}');
     }
     exaone_buf_printf(&b, "], \"finish_reason\": \"%s\"}", exaone_reply_finish_reason(r));
-    *out = b.failed ? NULL : exaone_buf_take(&b, NULL);
-    exaone_buf_release(&b);
-    return *out ? EXAONE_OK : exaone_fail_memory(err, "the reply as JSON", r->raw.len);
+    *out = NULL;
+    if (b.failed) {
+        exaone_buf_release(&b);
+        return exaone_fail_memory(err, "the reply as JSON", r->text.len);
+    }
+    *out = exaone_buf_take(&b, NULL);
+    return *out ? EXAONE_OK : exaone_fail_memory(err, "the reply as JSON", 1);
 }
