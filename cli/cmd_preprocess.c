@@ -35,17 +35,31 @@ static exaone_status base_config(const preprocess_options *o, exaone_processor_c
     return status;
 }
 
+/* Reads digits up to `stop` (a character of it is stepped over) or the end; false when that is no number below 2^32. */
+static bool read_side(const char **text, const char *stop, uint32_t *out) {
+    uint64_t v = 0;
+    const char *p = *text;
+    for (; *p >= '0' && *p <= '9' && v <= UINT32_MAX; p++) {
+        v = 10 * v + (uint64_t)(*p - '0');
+    }
+    if (p == *text || v > UINT32_MAX || (*stop ? !*p || !strchr(stop, *p) : *p != 0)) {
+        return false;
+    }
+    *out = (uint32_t)v;
+    *text = p + (*stop != 0);
+    return true;
+}
+
 static int print_size(const preprocess_options *o, const exaone_processor_config *config) {
-    unsigned long long h = 0, w = 0;
-    int used = 0;
-    if (sscanf(o->size, "%10llu%*1[xX]%10llu%n", &h, &w, &used) != 2 || o->size[used] || h > UINT32_MAX || w > UINT32_MAX) {
+    const char *text = o->size;
+    uint32_t h, w;
+    if (!read_side(&text, "xX", &h) || !read_side(&text, "", &w)) {
         return cli_usage("preprocess", "--size %s: want HEIGHTxWIDTH in pixels, as 1080x1920", o->size);
     }
     const exaone_pixel_config *c = &config->image;
     uint32_t H, W;
     exaone_error err = {0};
-    if (exaone_smart_resize((uint32_t)h, (uint32_t)w, c->min_pixels, c->max_pixels, c->patch_size * c->merge_size, &H, &W,
-                            &err) != EXAONE_OK) {
+    if (exaone_smart_resize(h, w, c->min_pixels, c->max_pixels, c->patch_size * c->merge_size, &H, &W, &err) != EXAONE_OK) {
         return cli_fail(&err);
     }
     uint32_t gh = H / c->patch_size, gw = W / c->patch_size;
