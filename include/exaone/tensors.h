@@ -73,8 +73,8 @@ EXAONE_API const char *exaone_dtype_name(exaone_dtype dtype);
 EXAONE_API exaone_tensors *exaone_tensors_new(void);
 EXAONE_API void exaone_tensors_free(exaone_tensors *set); /* NULL is fine */
 
-/* Adds a copy of `data`, or zeros when data is NULL. Errors: EXAONE_ERR_ARGUMENT (the name is empty or taken, more than 8 dims, a
- * block format, a size that does not fit), EXAONE_ERR_MEMORY; the set is unchanged then. */
+/* Adds a copy of `data`, or zeros when data is NULL. Errors: EXAONE_ERR_ARGUMENT (the name is empty or taken, more than 8
+ * dims, a block format, a size that does not fit), EXAONE_ERR_MEMORY; the set is unchanged then. */
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_tensors_add(exaone_tensors *set, const char *name, exaone_dtype dtype,
                                                             size_t n_dims, const uint64_t *dims, const void *data,
                                                             exaone_error *err);
@@ -87,11 +87,12 @@ EXAONE_API const exaone_tensor *exaone_tensors_get(const exaone_tensors *set, co
 /* Elements: the product of the dims. */
 EXAONE_API uint64_t exaone_tensor_elements(const exaone_tensor *t);
 
-/* Reads every tensor of a safetensors file. Errors: EXAONE_ERR_IO, _FORMAT (with the tensor, the value and the limit), _MEMORY. */
+/* Reads every tensor of a safetensors file. Errors: EXAONE_ERR_IO, _FORMAT (with the tensor, the value and the limit),
+ * _MEMORY. */
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_tensors_load(const char *path, exaone_tensors **out, exaone_error *err);
 
-/* Writes a safetensors file: wider types first, then by name, so that equal sets give equal files and all data is aligned. The old
- * file stays until the new one is complete. */
+/* Writes a safetensors file: wider types first, then by name, so that equal sets give equal files and all data is aligned.
+ * The old file stays until the new one is complete. */
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_tensors_save(const exaone_tensors *set, const char *path, exaone_error *err);
 
 #ifdef __cplusplus
