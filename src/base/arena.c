@@ -49,6 +49,8 @@ static exaone_arena_block *new_block(exaone_arena *a, size_t need) {
         b->size = size;
         a->last = b;
         a->used += size;
+    } else {
+        a->starved = true;
     }
     return b;
 }

@@ -2,6 +2,7 @@
 #ifndef EXAONE_BASE_ARENA_H
 #define EXAONE_BASE_ARENA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef struct exaone_arena_block exaone_arena_block;
@@ -10,6 +11,7 @@ typedef struct exaone_arena {
     exaone_arena_block *last;
     size_t used; /* bytes taken from the system so far */
     size_t max;
+    bool starved; /* the system refused memory (above the ceiling it is not asked) */
 } exaone_arena;
 
 void exaone_arena_init(exaone_arena *a, size_t max);

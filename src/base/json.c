@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/mem.h"
 #include "base/utf8.h"
 
 enum { MAX_DEPTH = 128 };
@@ -32,6 +33,13 @@ static exaone_status fail_at(const reader *r, const char *what) {
     return exaone_fail(r->err, EXAONE_ERR_FORMAT, "JSON line %zu column %zu: %s", line, end - start + 1, what);
 }
 
+static exaone_status fail_memory(const reader *r) {
+    if (r->arena->starved) {
+        return exaone_fail_memory(r->err, "JSON", r->arena->used);
+    }
+    return exaone_fail(r->err, EXAONE_ERR_LIMIT, "JSON: more than %zu bytes of memory needed", r->arena->max);
+}
+
 static void skip_space(reader *r) {
     while (r->i < r->n) {
         char c = r->text[r->i];
@@ -46,7 +54,10 @@ static int hex4(const char *p) {
     int v = 0;
     for (int k = 0; k < 4; k++) {
         char c = p[k];
-        int d = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        int d = c >= '0' && c <= '9'   ? c - '0'
+                : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                       : -1;
         if (d < 0) {
             return -1;
         }
@@ -144,7 +155,7 @@ static exaone_status read_string(reader *r, const char **text, size_t *len) {
     }
     char *copy = exaone_arena_take(r->arena, raw + 1); /* an escape never grows */
     if (!copy) {
-        return exaone_fail(r->err, EXAONE_ERR_LIMIT, "JSON: more than %zu bytes of memory needed", r->arena->max);
+        return fail_memory(r);
     }
     char *out = copy;
     while (r->i < end) {
@@ -272,7 +283,7 @@ typedef struct {
 static exaone_status read_member(reader *r, open_container *top, exaone_json **out) {
     exaone_json *j = exaone_arena_take(r->arena, sizeof *j);
     if (!j) {
-        return exaone_fail(r->err, EXAONE_ERR_LIMIT, "JSON: more than %zu bytes of memory needed", r->arena->max);
+        return fail_memory(r);
     }
     if (top && top->node->type == EXAONE_JSON_OBJECT) {
         exaone_status s = read_key(r, j);
@@ -431,6 +442,23 @@ bool exaone_json_int(const exaone_json *j, int64_t *out) {
     return true;
 }
 
+/* Bytes that need no escape; each broken part of UTF-8 as U+FFFD. */
+static void put_plain(exaone_buf *out, const char *bytes, size_t n) {
+    while (n > 0) {
+        size_t good = exaone_utf8_valid_prefix((const uint8_t *)bytes, n);
+        exaone_buf_append(out, bytes, good);
+        bytes += good;
+        n -= good;
+        if (n > 0) {
+            bool cut;
+            size_t broken = exaone_utf8_broken((const uint8_t *)bytes, n, &cut);
+            exaone_buf_puts(out, "\xef\xbf\xbd");
+            bytes += broken;
+            n -= broken;
+        }
+    }
+}
+
 void exaone_json_put_string(exaone_buf *out, const char *bytes, size_t n) {
     exaone_buf_putc(out, '"');
     size_t from = 0;
@@ -439,7 +467,7 @@ void exaone_json_put_string(exaone_buf *out, const char *bytes, size_t n) {
         if (c >= 0x20 && c != '"' && c != '\\') {
             continue;
         }
-        exaone_buf_append(out, bytes + from, i - from);
+        put_plain(out, bytes + from, i - from);
         from = i + 1;
         static const char named[] = "\b\f\n\r\t\"\\", letter[] = "bfnrt\"\\";
         const char *at = c ? strchr(named, c) : NULL;
@@ -450,7 +478,7 @@ void exaone_json_put_string(exaone_buf *out, const char *bytes, size_t n) {
             exaone_buf_printf(out, "\\u%04x", c);
         }
     }
-    exaone_buf_append(out, bytes + from, n - from);
+    put_plain(out, bytes + from, n - from);
     exaone_buf_putc(out, '"');
 }
 
@@ -524,7 +552,8 @@ void exaone_json_put_double(exaone_buf *out, double x) {
     }
 }
 
-static void put_number(exaone_buf *out, const exaone_json *j) {
+/* `python`: as Python's json.dumps, which prints numbers beyond the doubles as Infinity; else they keep their spelling. */
+static void put_number(exaone_buf *out, const exaone_json *j, bool python) {
     if (exaone_json_is_integer(j)) {
         bool minus_zero = j->len == 2 && j->text[0] == '-' && j->text[1] == '0';
         exaone_buf_append(out, minus_zero ? "0" : j->text, minus_zero ? 1 : j->len);
@@ -533,49 +562,85 @@ static void put_number(exaone_buf *out, const exaone_json *j) {
     double x;
     if (exaone_json_double(j, &x)) {
         exaone_json_put_double(out, x);
-    } else { /* beyond the doubles: what Python prints */
+    } else if (python) {
         exaone_buf_puts(out, j->text[0] == '-' ? "-Infinity" : "Infinity");
+    } else {
+        exaone_buf_append(out, j->text, j->len);
     }
 }
 
-static bool same_key(const exaone_json *a, const exaone_json *b) {
-    return a->key_len == b->key_len && memcmp(a->key, b->key, a->key_len) == 0;
+static int compare_keys(const exaone_json *a, const exaone_json *b) {
+    size_t n = a->key_len < b->key_len ? a->key_len : b->key_len;
+    int order = n ? memcmp(a->key, b->key, n) : 0;
+    return order ? order : (a->key_len > b->key_len) - (a->key_len < b->key_len);
 }
 
-static bool key_came_before(const exaone_json *object, const exaone_json *member) {
-    for (const exaone_json *k = object->first; k != member; k = k->next) {
-        if (same_key(k, member)) {
-            return true;
+typedef struct {
+    const exaone_json *member;
+    size_t place;
+} placed_member;
+
+static int compare_placed(const void *a, const void *b) {
+    const placed_member *x = a, *y = b;
+    int order = compare_keys(x->member, y->member);
+    return order ? order : (x->place > y->place) - (x->place < y->place);
+}
+
+bool exaone_json_members(const exaone_json *object, const exaone_json **values) {
+    bool doubles = false;
+    size_t n = 0;
+    for (const exaone_json *m = object->first; m; m = m->next) {
+        values[n++] = m;
+    }
+    if (n < 2) {
+        return true;
+    }
+    placed_member *sorted = exaone_mem_array(n, sizeof *sorted);
+    if (!sorted) {
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        sorted[i] = (placed_member){.member = values[i], .place = i};
+    }
+    qsort(sorted, n, sizeof *sorted, compare_placed);
+    for (size_t i = 0, k; i < n; i = k) {
+        for (k = i + 1; k < n && compare_keys(sorted[i].member, sorted[k].member) == 0; k++) {
+            values[sorted[k].place] = NULL;
+            doubles = true;
+        }
+        if (doubles) {
+            values[sorted[i].place] = sorted[k - 1].member;
         }
     }
-    return false;
+    free(sorted);
+    return true;
 }
 
-static void put_object(exaone_buf *out, const exaone_json *j) {
+static void put_value(exaone_buf *out, const exaone_json *j, bool python);
+
+static void put_object(exaone_buf *out, const exaone_json *j, bool python) {
+    enum { FEW = 16 };
+    const exaone_json *few[FEW], **values = j->len <= FEW ? few : exaone_mem_array(j->len, sizeof *values);
+    bool any = false, ok = values && exaone_json_members(j, values);
     exaone_buf_putc(out, '{');
-    bool any = false;
-    for (const exaone_json *m = j->first; m; m = m->next) {
-        if (key_came_before(j, m)) {
-            continue;
+    for (size_t i = 0; ok && i < j->len; i++) {
+        if (values[i]) {
+            exaone_buf_puts(out, any ? ", " : "");
+            exaone_json_put_string(out, values[i]->key, values[i]->key_len);
+            exaone_buf_puts(out, ": ");
+            put_value(out, values[i], python);
+            any = true;
         }
-        const exaone_json *value = m;
-        for (const exaone_json *k = m->next; k; k = k->next) {
-            if (same_key(k, m)) {
-                value = k;
-            }
-        }
-        if (any) {
-            exaone_buf_puts(out, ", ");
-        }
-        any = true;
-        exaone_json_put_string(out, m->key, m->key_len);
-        exaone_buf_puts(out, ": ");
-        exaone_json_put(out, value);
     }
     exaone_buf_putc(out, '}');
+    out->failed = out->failed || !ok;
+    if (values != few) {
+        free(values);
+    }
 }
 
-void exaone_json_put(exaone_buf *out, const exaone_json *j) { /* recursion is bounded by the reader's MAX_DEPTH */
+static void put_value(exaone_buf *out, const exaone_json *j,
+                      bool python) { /* recursion is bounded by the reader's MAX_DEPTH */
     switch (j->type) {
     case EXAONE_JSON_NULL:
         exaone_buf_puts(out, "null");
@@ -587,7 +652,7 @@ void exaone_json_put(exaone_buf *out, const exaone_json *j) { /* recursion is bo
         exaone_buf_puts(out, "true");
         break;
     case EXAONE_JSON_NUMBER:
-        put_number(out, j);
+        put_number(out, j, python);
         break;
     case EXAONE_JSON_STRING:
         exaone_json_put_string(out, j->text, j->len);
@@ -595,15 +660,21 @@ void exaone_json_put(exaone_buf *out, const exaone_json *j) { /* recursion is bo
     case EXAONE_JSON_ARRAY:
         exaone_buf_putc(out, '[');
         for (const exaone_json *m = j->first; m; m = m->next) {
-            exaone_json_put(out, m);
-            if (m->next) {
-                exaone_buf_puts(out, ", ");
-            }
+            put_value(out, m, python);
+            exaone_buf_puts(out, m->next ? ", " : "");
         }
         exaone_buf_putc(out, ']');
         break;
     case EXAONE_JSON_OBJECT:
-        put_object(out, j);
+        put_object(out, j, python);
         break;
     }
+}
+
+void exaone_json_put(exaone_buf *out, const exaone_json *j) {
+    put_value(out, j, false);
+}
+
+void exaone_json_put_python(exaone_buf *out, const exaone_json *j) {
+    put_value(out, j, true);
 }

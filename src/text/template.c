@@ -53,7 +53,7 @@ static const exaone_json *member(const exaone_json *m, const char *key) {
 static void put_json(renderer *r, const exaone_json *j) {
     exaone_buf b;
     exaone_buf_init(&b, MAX_TEXT);
-    exaone_json_put(&b, j);
+    exaone_json_put_python(&b, j);
     r->failed = r->failed || b.failed;
     put(r, b.data ? b.data : "", b.len, false);
     exaone_buf_release(&b);
@@ -123,6 +123,9 @@ static exaone_status put_content(renderer *r, const exaone_json *content, size_t
     if (content->type == EXAONE_JSON_STRING) {
         put(r, content->text, content->len, false);
         return EXAONE_OK;
+    }
+    if (content->type == EXAONE_JSON_OBJECT) {
+        return EXAONE_OK; /* the reference walks over its keys and prints nothing */
     }
     if (content->type != EXAONE_JSON_ARRAY) {
         return exaone_fail(r->err, EXAONE_ERR_ARGUMENT, "messages[%zu].content is neither text nor a list of items", message);
