@@ -1,11 +1,12 @@
 /* Tool calls in a reply: see reply_call.h.
  *
- * A call is a JSON object with a non-empty string `name`; its arguments are `arguments`, else `parameters`, else {}; null counts as
+ * A call is a JSON object with a non-empty string `name`; its arguments are `arguments`, else `parameters`, else {}; null
+ * counts as
  * {}; a string that holds a JSON object is unwrapped, any other value stays as it is.
  *
- * The scanner follows strings and brackets only. That is enough to find the closing tag, which is the first one outside a string,
- * and to keep many regions in one text linear: two regions that overlap disagree on what is quoted, so a tag that both take for
- * part of a string cannot follow, and a third region never starts before one of them is decided. */
+ * The scanner follows strings and brackets only. That is enough to find the closing tag, which is the first one outside a
+ * string, and to keep many regions in one text linear: two regions that overlap disagree on what is quoted, so a tag that
+ * both take for part of a string cannot follow, and a third region never starts before one of them is decided. */
 #include "text/reply_call.h"
 
 #include <stdlib.h>
@@ -44,7 +45,8 @@ static exaone_status add_call(exaone_call_list *list, char *name, size_t n_name,
         free(text);
         return exaone_fail_memory(err, "a tool call", arguments->len + n_name);
     }
-    list->items[list->n++] = (exaone_tool_call){.name = name, .arguments = text, .n_name = n_name, .n_arguments = n_arguments};
+    list->items[list->n++] =
+        (exaone_tool_call){.name = name, .arguments = text, .n_name = n_name, .n_arguments = n_arguments};
     return EXAONE_OK;
 }
 
@@ -176,8 +178,8 @@ exaone_status exaone_call_scan_step(exaone_call_scan *scan, const char *text, si
     return EXAONE_OK;
 }
 
-exaone_status exaone_call_scan_end(const exaone_call_scan *scan, const char *text, size_t n, exaone_call_list *calls, bool *call,
-                                   exaone_error *err) {
+exaone_status exaone_call_scan_end(const exaone_call_scan *scan, const char *text, size_t n, exaone_call_list *calls,
+                                   bool *call, exaone_error *err) {
     *call = false;
     if (!scan->closed || memmem(text + scan->begin, n - scan->begin, call_close, sizeof call_close - 1)) {
         return EXAONE_OK; /* cut JSON, or a region that a tag inside a string closes */

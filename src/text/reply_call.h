@@ -30,10 +30,11 @@ typedef enum {
 
 void exaone_call_scan_start(exaone_call_scan *scan, size_t begin);
 /* text[0 .. n): the whole reply so far. On an error the verdict stays as it is. */
-EXAONE_MUST_USE exaone_status exaone_call_scan_step(exaone_call_scan *scan, const char *text, size_t n, exaone_call_list *calls,
-                                                    exaone_call_verdict *verdict, exaone_error *err);
+EXAONE_MUST_USE exaone_status exaone_call_scan_step(exaone_call_scan *scan, const char *text, size_t n,
+                                                    exaone_call_list *calls, exaone_call_verdict *verdict,
+                                                    exaone_error *err);
 /* The text ends without a closing tag: *call = what stands there is one, and was added. */
-EXAONE_MUST_USE exaone_status exaone_call_scan_end(const exaone_call_scan *scan, const char *text, size_t n, exaone_call_list *calls,
-                                                   bool *call, exaone_error *err);
+EXAONE_MUST_USE exaone_status exaone_call_scan_end(const exaone_call_scan *scan, const char *text, size_t n,
+                                                   exaone_call_list *calls, bool *call, exaone_error *err);
 
 #endif
