@@ -240,7 +240,8 @@ static bool history_path(char *path, size_t size) {
         }
     }
     mkdir(path, 0700);
-    strcat(path, "/history");
+    size_t end = strlen(path);
+    snprintf(path + end, size - end, "/history");
     return true;
 }
 

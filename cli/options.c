@@ -79,12 +79,15 @@ static int number_fault(const char *command, const cli_option *o, const char *te
 
 static bool add_item(cli_list *list, const char *item, int order) {
     const char **items = realloc(list->items, (list->n + 1) * sizeof *items);
-    list->items = items ? items : list->items;
-    int *places = items ? realloc(list->order, (list->n + 1) * sizeof *places) : NULL;
-    list->order = places ? places : list->order;
-    if (!items || !places) {
+    if (!items) {
         return false;
     }
+    list->items = items;
+    int *places = realloc(list->order, (list->n + 1) * sizeof *places);
+    if (!places) {
+        return false;
+    }
+    list->order = places;
     items[list->n] = item;
     places[list->n++] = order;
     return true;

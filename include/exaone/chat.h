@@ -1,4 +1,5 @@
-/* Conversations: from messages to the text the model reads, and from the text it writes to reasoning, content and tool calls.
+/* Conversations: from messages to the text the model reads, and from the text it writes to reasoning, content and tool
+ * calls.
  *
  *   exaone_chat      messages collected by a program, as JSON
  *   exaone_template  the chat template of EXAONE 4.5, built in (docs/model.md, "Chat template"); no template language is run
@@ -18,11 +19,12 @@
 extern "C" {
 #endif
 
-/* ---- template ------------------------------------------------------------------------------------------------------------ */
+/* ---- template ------------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct exaone_template_options {
-    bool strict_reference; /* lists as first system message print as Python prints them, as assistant content they fail; default:
-                              their text items are joined */
+    bool strict_reference; /* lists as first system message print as Python prints them, as assistant content they fail;
+                              default: their text items are joined */
     bool trust_all;        /* control tokens spelled in messages count as such */
 } exaone_template_options;
 
@@ -47,17 +49,19 @@ typedef struct exaone_rendered {
 EXAONE_API void exaone_rendered_release(exaone_rendered *r); /* frees and empties */
 
 /* Renders {"messages": […], "tools": […], "options": {add_generation_prompt, enable_thinking, skip_think, add_vision_id,
- * continue_final_message}}, or {"request_json": "the same as text"}. As the reference's processor: null members of messages count as
- * absent, `thinking` and `reasoning` stand for reasoning_content, image_url items for images. `options` may be NULL.
- * Errors: EXAONE_ERR_FORMAT (no JSON), _ARGUMENT (unknown role, missing arguments, no messages …), _LIMIT (10,000 messages, 256 MiB),
- * _MEMORY. On failure *out is empty. */
-EXAONE_API EXAONE_MUST_USE exaone_status exaone_template_render(const char *json, size_t n, const exaone_template_options *options,
-                                                                exaone_rendered *out, exaone_error *err);
+ * continue_final_message}}, or {"request_json": "the same as text"}. As the reference's processor: null members of messages
+ * count as absent, `thinking` and `reasoning` stand for reasoning_content, image_url items for images. `options` may be
+ * NULL. Errors: EXAONE_ERR_FORMAT (no JSON), _ARGUMENT (unknown role, missing arguments, no messages …), _LIMIT (10,000
+ * messages, 256 MiB), _MEMORY. On failure *out is empty. */
+EXAONE_API EXAONE_MUST_USE exaone_status exaone_template_render(const char *json, size_t n,
+                                                                const exaone_template_options *options, exaone_rendered *out,
+                                                                exaone_error *err);
 
 /* Name of the known template that these bytes are (by SHA-256), or NULL; hex gets the digest of 64 digits and a NUL. */
 EXAONE_API const char *exaone_template_identify(const char *bytes, size_t n, char hex[65]);
 
-/* ---- messages ------------------------------------------------------------------------------------------------------------ */
+/* ---- messages ------------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct exaone_chat exaone_chat;
 
@@ -73,24 +77,27 @@ EXAONE_API void exaone_chat_free(exaone_chat *chat);
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_chat_add(exaone_chat *chat, const char *role, const exaone_chat_part *parts,
                                                          size_t n_parts, exaone_error *err);
 /* A message as a JSON object; checked to be one. */
-EXAONE_API EXAONE_MUST_USE exaone_status exaone_chat_add_json(exaone_chat *chat, const char *json, size_t n, exaone_error *err);
+EXAONE_API EXAONE_MUST_USE exaone_status exaone_chat_add_json(exaone_chat *chat, const char *json, size_t n,
+                                                              exaone_error *err);
 /* All messages of {"messages": […]}, replacing the ones there are. */
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_chat_load(exaone_chat *chat, const char *json, size_t n, exaone_error *err);
 /* A JSON array of tool objects; NULL: none. */
-EXAONE_API EXAONE_MUST_USE exaone_status exaone_chat_set_tools(exaone_chat *chat, const char *json, size_t n, exaone_error *err);
+EXAONE_API EXAONE_MUST_USE exaone_status exaone_chat_set_tools(exaone_chat *chat, const char *json, size_t n,
+                                                               exaone_error *err);
 EXAONE_API size_t exaone_chat_count(const exaone_chat *chat);
 EXAONE_API void exaone_chat_pop(exaone_chat *chat); /* removes the last message; nothing when there is none */
 /* The request that exaone_template_render takes, with a generation prompt. *out is the caller's (free). */
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_chat_to_json(const exaone_chat *chat, bool thinking, char **out, size_t *n,
                                                              exaone_error *err);
 
-/* ---- replies ------------------------------------------------------------------------------------------------------------- */
+/* ---- replies -------------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct exaone_reply exaone_reply;
 
 typedef struct exaone_tool_call {
-    const char *name;      /* NUL-terminated */
-    const char *arguments; /* JSON text, NUL-terminated */
+    const char *name;           /* NUL-terminated */
+    const char *arguments;      /* JSON text, NUL-terminated */
     size_t n_name, n_arguments; /* bytes; a name may hold NULs */
 } exaone_tool_call;
 
@@ -98,7 +105,8 @@ typedef struct exaone_tool_call {
 EXAONE_API exaone_reply *exaone_reply_new(bool thinking, bool tools);
 EXAONE_API void exaone_reply_free(exaone_reply *reply);
 /* Feeds any number of bytes. Errors: EXAONE_ERR_LIMIT (64 MiB), _MEMORY. */
-EXAONE_API EXAONE_MUST_USE exaone_status exaone_reply_feed(exaone_reply *reply, const char *bytes, size_t n, exaone_error *err);
+EXAONE_API EXAONE_MUST_USE exaone_status exaone_reply_feed(exaone_reply *reply, const char *bytes, size_t n,
+                                                           exaone_error *err);
 /* Ends the text. stopped: by an end token (else by a length limit). */
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_reply_finish(exaone_reply *reply, bool stopped, exaone_error *err);
 /* What is decided so far; only grows. NUL-terminated, never NULL. */
@@ -110,7 +118,8 @@ EXAONE_API const char *exaone_reply_finish_reason(const exaone_reply *reply); /*
 /* {"reasoning_content", "content", "tool_calls": [{"name", "arguments"}], "finish_reason"}. *out is the caller's (free). */
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_reply_to_json(const exaone_reply *reply, char **out, exaone_error *err);
 
-/* ---- \boxed{} ------------------------------------------------------------------------------------------------------------ */
+/* ---- \boxed{} ------------------------------------------------------------------------------------------------------------
+ */
 
 /* What to add to a question so that the answer can be found. */
 EXAONE_API const char *exaone_boxed_request(void);

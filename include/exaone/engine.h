@@ -1,11 +1,11 @@
 /* Engine and session: a loaded model, and one timeline of tokens on it.
  *
- * exaone_engine   a loaded model: weights, configuration, tokenizer, thread pool. Immutable after open; may be shared by threads.
- * exaone_session  one timeline with its KV cache. One thread at a time. The engine must outlive it.
+ * exaone_engine   a loaded model: weights, configuration, tokenizer, thread pool. Immutable after open; may be shared by
+ * threads. exaone_session  one timeline with its KV cache. One thread at a time. The engine must outlive it.
  *
  * A prompt is a list of token ids in which each image or video stands as a run of its placeholder id (image_token_id,
- * video_token_id), and the pixels of those images and videos in order. The caller always passes the whole prompt; the session
- * keeps what it can of the one before. */
+ * video_token_id), and the pixels of those images and videos in order. The caller always passes the whole prompt; the
+ * session keeps what it can of the one before. */
 #ifndef EXAONE_ENGINE_H
 #define EXAONE_ENGINE_H
 
@@ -27,10 +27,10 @@ typedef struct exaone_engine exaone_engine;
 typedef struct exaone_session exaone_session;
 
 typedef struct exaone_engine_options {
-    const char *mmproj;     /* GGUF file of the vision tower; NULL: the one beside the model, if any */
-    const char *cpu_level;  /* "scalar", "avx2"; NULL: the best that this machine has */
-    int n_threads;          /* 0: one per core */
-    bool no_tokenizer;      /* do not fail when the model has no tokenizer (exaone_engine_tokenizer gives NULL then) */
+    const char *mmproj;    /* GGUF file of the vision tower; NULL: the one beside the model, if any */
+    const char *cpu_level; /* "scalar", "avx2"; NULL: the best that this machine has */
+    int n_threads;         /* 0: one per core */
+    bool no_tokenizer;     /* do not fail when the model has no tokenizer (exaone_engine_tokenizer gives NULL then) */
 } exaone_engine_options;
 
 /* Opens a Hugging Face folder or a GGUF file. Weights are mapped, not copied. `options` may be NULL.
@@ -47,8 +47,8 @@ typedef struct exaone_model_info {
     bool has_vision, has_mtp;
     int eos_token_ids[8]; /* tokens that end a reply */
     int n_eos_token_ids;
-    const char *format;     /* "safetensors" or "gguf" */
-    const char *cpu_level;  /* the kernels in use */
+    const char *format;    /* "safetensors" or "gguf" */
+    const char *cpu_level; /* the kernels in use */
     int n_threads;
 } exaone_model_info;
 EXAONE_API const exaone_model_info *exaone_engine_info(const exaone_engine *engine);
@@ -70,40 +70,43 @@ typedef struct exaone_generation_defaults {
 } exaone_generation_defaults;
 EXAONE_API const exaone_generation_defaults *exaone_engine_generation_defaults(const exaone_engine *engine);
 
-/* A description of the model for people (text) or programs (JSON): configuration, tensors with type and shape, bytes per part,
- * memory needed for a context of n_ctx tokens (0: the model's longest). Works without binding the weights, so also for files that
- * this version cannot compute. *out is NUL-terminated and belongs to the caller (free). */
+/* A description of the model for people (text) or programs (JSON): configuration, tensors with type and shape, bytes per
+ * part, memory needed for a context of n_ctx tokens (0: the model's longest). Works without binding the weights, so also for
+ * files that this version cannot compute. *out is NUL-terminated and belongs to the caller (free). */
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_inspect(const char *path, const char *mmproj, uint64_t n_ctx, bool json,
                                                         char **out, exaone_error *err);
 
-/* ---- the reference's forward call ---------------------------------------------------------------------------------------- */
+/* ---- the reference's forward call ----------------------------------------------------------------------------------------
+ */
 
 typedef struct exaone_forward_options {
-    const char *stages;      /* "all", or names and prefixes separated by commas ("logits,layer."); NULL: logits, loss, features */
-    const int64_t *calls;    /* feed the ids through the cache in calls of these lengths; NULL: one call */
+    const char
+        *stages; /* "all", or names and prefixes separated by commas ("logits,layer."); NULL: logits, loss, features */
+    const int64_t *calls; /* feed the ids through the cache in calls of these lengths; NULL: one call */
     size_t n_calls;
-    bool mtp;                /* the MTP stages instead of the text stages */
-    bool packed;             /* no cache and no mask: every jump in position_ids starts a new sequence (as the reference does) */
-    int greedy;              /* > 0: generate so many ids greedily: `ids`, `margin`, `logits` of each step */
-    int draft;               /* with mtp: draft steps, default 3 */
+    bool mtp;    /* the MTP stages instead of the text stages */
+    bool packed; /* no cache and no mask: every jump in position_ids starts a new sequence (as the reference does) */
+    int greedy;  /* > 0: generate so many ids greedily: `ids`, `margin`, `logits` of each step */
+    int draft;   /* with mtp: draft steps, default 3 */
     /* penalties and stops of greedy generation */
     double repetition_penalty, presence_penalty, frequency_penalty; /* 0 = off (for repetition: 0 or 1) */
     int min_new_tokens;
     const int32_t *stop_ids; /* NULL: the model's own */
     size_t n_stop_ids;
-    bool no_stop;            /* generate all `greedy` tokens whatever they are */
+    bool no_stop; /* generate all `greedy` tokens whatever they are */
 } exaone_forward_options;
 
 /* Runs the model on named tensors and returns named tensors: the inputs and outputs of the reference's classes.
- * Inputs (others are ignored): input_ids [B, T] i64, attention_mask [B, T] i64, position_ids [B, T] i64, inputs_embeds [B, T, H] f32,
- * pixel_values [N, 1176] f32 with image_grid_thw [n, 3] i64, pixel_values_videos with video_grid_thw, labels [B, T] i64 (-100 =
- * ignored), num_items_in_batch [1], logits_to_keep ([1]: the last n; [k]: index; [B, k]: index per row; [B, T] i32 or bool: mask).
- * Outputs: docs/forward.md. *out belongs to the caller (exaone_tensors_free). */
+ * Inputs (others are ignored): input_ids [B, T] i64, attention_mask [B, T] i64, position_ids [B, T] i64, inputs_embeds [B,
+ * T, H] f32, pixel_values [N, 1176] f32 with image_grid_thw [n, 3] i64, pixel_values_videos with video_grid_thw, labels [B,
+ * T] i64 (-100 = ignored), num_items_in_batch [1], logits_to_keep ([1]: the last n; [k]: index; [B, k]: index per row; [B,
+ * T] i32 or bool: mask). Outputs: docs/forward.md. *out belongs to the caller (exaone_tensors_free). */
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_forward(exaone_engine *engine, const exaone_tensors *in,
                                                         const exaone_forward_options *options, exaone_tensors **out,
                                                         exaone_error *err);
 
-/* ---- sessions ------------------------------------------------------------------------------------------------------------ */
+/* ---- sessions ------------------------------------------------------------------------------------------------------------
+ */
 
 /* One image or video of a prompt. */
 typedef struct exaone_prompt_media {
@@ -126,8 +129,8 @@ EXAONE_API EXAONE_MUST_USE exaone_status exaone_session_new(exaone_engine *engin
                                                             exaone_error *err);
 EXAONE_API void exaone_session_free(exaone_session *session); /* NULL is fine */
 
-/* Makes the session's timeline equal to the prompt: keeps the common prefix, evaluates the rest, leaves the logits of the last
- * token. n_ids >= 1. On failure the session is empty but usable. `progress` may be NULL. */
+/* Makes the session's timeline equal to the prompt: keeps the common prefix, evaluates the rest, leaves the logits of the
+ * last token. n_ids >= 1. On failure the session is empty but usable. `progress` may be NULL. */
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_session_sync(exaone_session *session, const exaone_prompt *prompt,
                                                              exaone_progress_fn *progress, void *ctx, exaone_error *err);
 /* Appends one token and evaluates it. */

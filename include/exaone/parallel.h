@@ -4,8 +4,8 @@
 
 #include <stddef.h>
 
-/* Calls fn(arg, begin, end) for ranges that cover 0 .. n-1 exactly once, and returns when all are done. The ranges may run at
- * the same time; fn must compute each index from that index alone, so that results do not depend on the split. */
+/* Calls fn(arg, begin, end) for ranges that cover 0 .. n-1 exactly once, and returns when all are done. The ranges may run
+ * at the same time; fn must compute each index from that index alone, so that results do not depend on the split. */
 typedef struct exaone_parallel {
     void (*run)(void *ctx, size_t n, void (*fn)(void *arg, size_t begin, size_t end), void *arg);
     void *ctx;

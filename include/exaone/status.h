@@ -21,16 +21,16 @@ extern "C" {
 #endif
 
 /* name, number, meaning */
-#define EXAONE_STATUS_LIST(X)                                                                                              \
-    X(OK, 0, "done")                                                                                                       \
-    X(ERR_MEMORY, 1, "an allocation failed")                                                                               \
-    X(ERR_IO, 2, "a file or the network could not be read or written")                                                     \
-    X(ERR_FORMAT, 3, "a file or message breaks its format")                                                                \
-    X(ERR_MODEL, 4, "the files are well formed but are not a model that this engine runs")                                 \
-    X(ERR_ARGUMENT, 5, "the caller's argument is not usable")                                                              \
-    X(ERR_LIMIT, 6, "a stated limit is exceeded")                                                                          \
-    X(ERR_UNSUPPORTED, 7, "this build or version cannot do it")                                                            \
-    X(ERR_CANCELLED, 8, "the caller asked to stop")                                                                        \
+#define EXAONE_STATUS_LIST(X)                                                              \
+    X(OK, 0, "done")                                                                       \
+    X(ERR_MEMORY, 1, "an allocation failed")                                               \
+    X(ERR_IO, 2, "a file or the network could not be read or written")                     \
+    X(ERR_FORMAT, 3, "a file or message breaks its format")                                \
+    X(ERR_MODEL, 4, "the files are well formed but are not a model that this engine runs") \
+    X(ERR_ARGUMENT, 5, "the caller's argument is not usable")                              \
+    X(ERR_LIMIT, 6, "a stated limit is exceeded")                                          \
+    X(ERR_UNSUPPORTED, 7, "this build or version cannot do it")                            \
+    X(ERR_CANCELLED, 8, "the caller asked to stop")                                        \
     X(ERR_NUMERIC, 9, "the model's numbers are NaN or infinite")
 
 typedef enum exaone_status {

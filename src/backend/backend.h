@@ -2,8 +2,8 @@
  *
  * A pointer marked /dev/ points to device memory: only the backend may read or write through it (on the CPU it is ordinary
  * memory). All activations are f32, row-major. The comment of each operation is its specification; src/cpu/kernels/scalar is
- * that specification in C and accumulates in double. A row's result never depends on the other rows nor on the number of threads.
- * Operations do not fail: sizes were checked and memory was planned before. */
+ * that specification in C and accumulates in double. A row's result never depends on the other rows nor on the number of
+ * threads. Operations do not fail: sizes were checked and memory was planned before. */
 #ifndef EXAONE_BACKEND_H
 #define EXAONE_BACKEND_H
 
@@ -18,7 +18,7 @@
 typedef struct exaone_matrix {
     exaone_dtype dtype;
     size_t out_features, in_features;
-    const void *data;  /*dev*/ /* [out_features, in_features] dtype */
+    const void *data; /*dev*/  /* [out_features, in_features] dtype */
     const float *bias; /*dev*/ /* [out_features] f32 or NULL */
 } exaone_matrix;
 
@@ -29,11 +29,11 @@ enum { EXAONE_KV_PAGE = 64 }; /* tokens per page of the KV cache */
 typedef struct exaone_kv {
     float **k_pages; /* host table of /dev/ pages [num_key_value_heads, EXAONE_KV_PAGE, head_dim] f32 */
     float **v_pages;
-    size_t ring;     /* slots; a multiple of EXAONE_KV_PAGE */
+    size_t ring; /* slots; a multiple of EXAONE_KV_PAGE */
 } exaone_kv;
 
-/* What one row of a batch is, and which keys it sees: indices begin .. index of its own sequence, without those whose key_mask
- * is 0. */
+/* What one row of a batch is, and which keys it sees: indices begin .. index of its own sequence, without those whose
+ * key_mask is 0. */
 typedef struct exaone_row {
     size_t sequence;
     size_t index; /* place in the sequence */
@@ -41,13 +41,13 @@ typedef struct exaone_row {
 } exaone_row;
 
 typedef struct exaone_attention {
-    const exaone_row *rows;          /* [n_rows] */
+    const exaone_row *rows; /* [n_rows] */
     size_t n_rows;
-    const exaone_kv *kv;             /* [n_sequences] */
-    const uint8_t *const *key_mask;  /* [n_sequences] each [index] 0 or 1, or NULL: all visible; NULL: none has one */
+    const exaone_kv *kv;            /* [n_sequences] */
+    const uint8_t *const *key_mask; /* [n_sequences] each [index] 0 or 1, or NULL: all visible; NULL: none has one */
     size_t num_attention_heads, num_key_value_heads, head_dim;
     float scale;
-    float *probs;                    /*dev*/ /* [n_rows, num_attention_heads, probs_keys] or NULL; 0 where not visible */
+    float *probs; /*dev*/ /* [n_rows, num_attention_heads, probs_keys] or NULL; 0 where not visible */
     size_t probs_keys;
 } exaone_attention;
 
@@ -75,11 +75,12 @@ struct exaone_backend {
 
     /* out[r] = row ids[r] of W as f32; ids on the host, inside the matrix */
     void (*embed)(exaone_backend *be, float *out, const exaone_matrix *w, const int32_t *ids, size_t n);
-    /* out[r][o] = sum_i x[r][i] * W[o][i] + bias[o]; out [n, out_features] with row stride out_stride; out must not overlap x */
+    /* out[r][o] = sum_i x[r][i] * W[o][i] + bias[o]; out [n, out_features] with row stride out_stride; out must not overlap
+     * x */
     void (*matmul)(exaone_backend *be, float *out, size_t out_stride, const float *x, const exaone_matrix *w, size_t n);
     /* out[r] = w * x[r] / sqrt(mean(x[r]^2) + eps); out may be x; row strides in elements */
-    void (*rms_norm)(exaone_backend *be, float *out, size_t out_stride, const float *x, size_t x_stride, const float *w, size_t n,
-                     size_t n_cols, float eps);
+    void (*rms_norm)(exaone_backend *be, float *out, size_t out_stride, const float *x, size_t x_stride, const float *w,
+                     size_t n, size_t n_cols, float eps);
     /* x[r] += y[r], both [n, n_cols] */
     void (*add)(exaone_backend *be, float *x, const float *y, size_t n, size_t n_cols);
     /* rotate-half on x [n, n_heads, head_dim] (row stride in elements): with c, s = cos, sin [n, head_dim / 2]:
@@ -96,10 +97,11 @@ struct exaone_backend {
     void (*scatter_rows)(exaone_backend *be, float *x, const float *y, const int32_t *order, size_t n, size_t n_cols);
     /* writes k, v [n_rows, num_key_value_heads, head_dim] to the slots of their rows */
     void (*store_kv)(exaone_backend *be, const exaone_attention *a, const float *k, const float *v);
-    /* out[r, h] = sum_j p_j v_j, p = softmax_j(scale * q[r, h] . k_j) over the visible keys of kv head h / (heads / kv heads);
-     * a row that sees no key gives zeros. q, out [n_rows, num_attention_heads, head_dim] */
+    /* out[r, h] = sum_j p_j v_j, p = softmax_j(scale * q[r, h] . k_j) over the visible keys of kv head h / (heads / kv
+     * heads); a row that sees no key gives zeros. q, out [n_rows, num_attention_heads, head_dim] */
     void (*attention)(exaone_backend *be, float *out, const float *q, const exaone_attention *a);
-    /* the same inside segments, not causal; out, q [rows, num_heads, head_dim], k, v [rows, num_key_value_heads, head_dim] */
+    /* the same inside segments, not causal; out, q [rows, num_heads, head_dim], k, v [rows, num_key_value_heads, head_dim]
+     */
     void (*segment_attention)(exaone_backend *be, float *out, const float *q, const float *k, const float *v,
                               const exaone_segments *s);
 };

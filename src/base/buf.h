@@ -1,7 +1,7 @@
 /* A growable byte buffer with a ceiling.
  *
- * init, append …, then use data[0 .. len) (a NUL stands behind it, not counted), release. An append that fails (out of memory
- * or above `max`) sets `failed`, changes nothing, and makes every later append fail too: check once at the end. */
+ * init, append …, then use data[0 .. len) (a NUL stands behind it, not counted), release. An append that fails (out of
+ * memory or above `max`) sets `failed`, changes nothing, and makes every later append fail too: check once at the end. */
 #ifndef EXAONE_BASE_BUF_H
 #define EXAONE_BASE_BUF_H
 

@@ -9,8 +9,8 @@
 
 const char *exaone_status_text(exaone_status status) {
     switch (status) {
-#define CASE(name, number, text)                                                                                           \
-    case EXAONE_##name:                                                                                                    \
+#define CASE(name, number, text) \
+    case EXAONE_##name:          \
         return text;
         EXAONE_STATUS_LIST(CASE)
 #undef CASE

@@ -17,7 +17,8 @@ typedef struct exaone_map {
 EXAONE_MUST_USE exaone_status exaone_map_open(const char *path, exaone_map *map, exaone_error *err);
 void exaone_map_close(exaone_map *map); /* safe on an empty map */
 
-/* Reads a whole regular file of at most `max` bytes; *out is NUL-terminated behind *size and belongs to the caller (free). */
+/* Reads a whole regular file of at most `max` bytes; *out is NUL-terminated behind *size and belongs to the caller (free).
+ */
 EXAONE_MUST_USE exaone_status exaone_file_read(const char *path, size_t max, char **out, size_t *size, exaone_error *err);
 
 /* Writes PATH.tmp.PID, syncs, renames: the old file or the whole new one, never half. */

@@ -10,7 +10,8 @@
 bool exaone_size_mul(size_t a, size_t b, size_t *out);
 bool exaone_size_add(size_t a, size_t b, size_t *out);
 
-/* Room for n objects of `size` bytes, zeroed. NULL when out of memory or when n * size wraps. n = 0 gives a valid pointer. */
+/* Room for n objects of `size` bytes, zeroed. NULL when out of memory or when n * size wraps. n = 0 gives a valid pointer.
+ */
 void *exaone_mem_array(size_t n, size_t size);
 
 /* Grows or shrinks an array to n objects; new bytes are not zeroed. NULL on failure: the old array stays valid. */

@@ -16,7 +16,8 @@ EXAONE_MUST_USE exaone_status exaone_pool_new(int n_threads, exaone_pool **out, 
 void exaone_pool_free(exaone_pool *pool); /* NULL is fine; no run may be going on */
 int exaone_pool_size(const exaone_pool *pool);
 
-/* fn(arg, worker, begin, end), worker in 0 .. size-1: two calls with the same worker number never overlap (scratch memory). */
+/* fn(arg, worker, begin, end), worker in 0 .. size-1: two calls with the same worker number never overlap (scratch memory).
+ */
 typedef void exaone_pool_fn(void *arg, int worker, size_t begin, size_t end);
 
 /* Covers 0 .. n-1 in chunks of at least `grain` indices. */

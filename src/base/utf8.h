@@ -15,8 +15,8 @@ size_t exaone_utf8_encode(uint32_t code, uint8_t out[4]);
 /* Offset of the first invalid byte, or n when all is valid. */
 size_t exaone_utf8_valid_prefix(const uint8_t *bytes, size_t n);
 
-/* Length of the maximal broken part at bytes[0] (the bytes that one U+FFFD replaces: Unicode 3.9, "maximal subpart"), at least 1.
- * *cut = true when the part is a correct beginning that more bytes could complete. n > 0. */
+/* Length of the maximal broken part at bytes[0] (the bytes that one U+FFFD replaces: Unicode 3.9, "maximal subpart"), at
+ * least 1. *cut = true when the part is a correct beginning that more bytes could complete. n > 0. */
 size_t exaone_utf8_broken(const uint8_t *bytes, size_t n, bool *cut);
 
 #endif

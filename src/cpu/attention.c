@@ -1,8 +1,8 @@
 /* Attention on the CPU: online softmax over blocks of EXAONE_KV_PAGE keys.
  *
- * For the query heads that share a kv head: scores of one block, running maximum m, running sum l, and the output row itself as
- * accumulator: out = out * exp(m_old - m_new) + sum_j exp(s_j - m_new) v_j; at the end out / l. Blocks begin at multiples of
- * EXAONE_KV_PAGE of the index in the sequence, so a row's result depends on its own keys only. */
+ * For the query heads that share a kv head: scores of one block, running maximum m, running sum l, and the output row itself
+ * as accumulator: out = out * exp(m_old - m_new) + sum_j exp(s_j - m_new) v_j; at the end out / l. Blocks begin at multiples
+ * of EXAONE_KV_PAGE of the index in the sequence, so a row's result depends on its own keys only. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>
@@ -146,7 +146,10 @@ void exaone_cpu_store_kv(exaone_backend *be, const exaone_attention *a, const fl
     }
 }
 
-enum { PARTS = 8, QUERY_TILE = 8 }; /* a segment's queries are cut into PARTS; a tile of them shares a packed block of keys */
+enum {
+    PARTS = 8,
+    QUERY_TILE = 8
+}; /* a segment's queries are cut into PARTS; a tile of them shares a packed block of keys */
 
 typedef struct {
     exaone_cpu *cpu;

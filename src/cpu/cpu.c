@@ -28,7 +28,9 @@ static void matmul_part(void *arg, int worker, size_t begin, size_t end) {
     const exaone_matrix *w = j->w;
     size_t o0 = begin * OUT_TILE, o1 = end * OUT_TILE < w->out_features ? end * OUT_TILE : w->out_features;
     const exaone_kernels *k = &j->cpu->kernels;
-    exaone_kernel_matmul *fn = w->dtype == EXAONE_F32 ? k->matmul_f32 : w->dtype == EXAONE_BF16 ? k->matmul_bf16 : k->matmul_f16;
+    exaone_kernel_matmul *fn = w->dtype == EXAONE_F32    ? k->matmul_f32
+                               : w->dtype == EXAONE_BF16 ? k->matmul_bf16
+                                                         : k->matmul_f16;
     size_t element = w->dtype == EXAONE_F32 ? 4 : 2;
     const uint8_t *data = (const uint8_t *)w->data + o0 * w->in_features * element;
     fn(j->out + o0, j->out_stride, j->x, w->in_features, j->n, data, w->bias ? w->bias + o0 : NULL, o1 - o0, w->in_features);
@@ -83,8 +85,8 @@ static void rms_norm_part(void *arg, int worker, size_t begin, size_t end) {
     }
 }
 
-static void op_rms_norm(exaone_backend *be, float *out, size_t out_stride, const float *x, size_t x_stride, const float *w, size_t n,
-                        size_t n_cols, float eps) {
+static void op_rms_norm(exaone_backend *be, float *out, size_t out_stride, const float *x, size_t x_stride, const float *w,
+                        size_t n, size_t n_cols, float eps) {
     row_job j = {.out = out, .a = x, .b = w, .out_stride = out_stride, .a_stride = x_stride, .n_cols = n_cols, .eps = eps};
     run_rows(be->state, &j, n, n_cols, rms_norm_part);
 }

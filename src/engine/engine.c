@@ -24,7 +24,8 @@ static int usable_cores(void) {
 
 static exaone_string_view view(const exaone_gguf *g, const char *key) {
     exaone_gguf_view v;
-    return exaone_gguf_string(exaone_gguf_find(g, key), &v) ? (exaone_string_view){v.text, v.n} : (exaone_string_view){NULL, 0};
+    return exaone_gguf_string(exaone_gguf_find(g, key), &v) ? (exaone_string_view){v.text, v.n}
+                                                            : (exaone_string_view){NULL, 0};
 }
 
 static int64_t token_id(const exaone_gguf *g, const char *key) {
@@ -32,7 +33,8 @@ static int64_t token_id(const exaone_gguf *g, const char *key) {
     return exaone_gguf_int(exaone_gguf_find(g, key), &id) ? id : -1;
 }
 
-static exaone_status string_array(const exaone_gguf *g, const char *key, exaone_string_view **out, size_t *n, exaone_error *err) {
+static exaone_status string_array(const exaone_gguf *g, const char *key, exaone_string_view **out, size_t *n,
+                                  exaone_error *err) {
     const exaone_gguf_kv *kv = exaone_gguf_find(g, key);
     exaone_gguf_view *views = NULL;
     *out = NULL;
@@ -247,7 +249,8 @@ static exaone_status open_parts(exaone_engine *e, const char *path, const exaone
     return s;
 }
 
-exaone_status exaone_engine_open(const char *path, const exaone_engine_options *options, exaone_engine **out, exaone_error *err) {
+exaone_status exaone_engine_open(const char *path, const exaone_engine_options *options, exaone_engine **out,
+                                 exaone_error *err) {
     static const exaone_engine_options defaults = {0};
     *out = NULL;
     exaone_engine *e = exaone_mem_array(1, sizeof *e);

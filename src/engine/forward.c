@@ -20,7 +20,8 @@ static bool matches(const char *pattern, size_t n, const char *name) {
     if (n > 0 && pattern[n - 1] == '*') {
         return strncmp(name, pattern, n - 1) == 0;
     }
-    return (n > 0 && pattern[n - 1] == '.' && strncmp(name, pattern, n) == 0) || (strlen(name) == n && memcmp(name, pattern, n) == 0);
+    return (n > 0 && pattern[n - 1] == '.' && strncmp(name, pattern, n) == 0) ||
+           (strlen(name) == n && memcmp(name, pattern, n) == 0);
 }
 
 bool exaone_forward_wants(const exaone_forward_options *options, const char *name) {
@@ -35,7 +36,8 @@ bool exaone_forward_wants(const exaone_forward_options *options, const char *nam
     return false;
 }
 
-static exaone_status put(exaone_forward_call *c, const char *name, exaone_dtype dtype, const size_t *dims, const void *data) {
+static exaone_status put(exaone_forward_call *c, const char *name, exaone_dtype dtype, const size_t *dims,
+                         const void *data) {
     uint64_t shape[8];
     size_t n_dims = 0;
     for (; dims[n_dims]; n_dims++) {
@@ -86,7 +88,8 @@ exaone_status exaone_forward_ints(exaone_forward_call *c, const char *name, int6
             break;
         default:
             free(v);
-            return exaone_fail(c->err, EXAONE_ERR_ARGUMENT, "%s: want integers, the file has %s", name, exaone_dtype_name(t->dtype));
+            return exaone_fail(c->err, EXAONE_ERR_ARGUMENT, "%s: want integers, the file has %s", name,
+                               exaone_dtype_name(t->dtype));
         }
     }
     *out = v;
@@ -126,15 +129,17 @@ static exaone_status text_calls(exaone_forward_call *c) {
         return exaone_forward_mtp(c);
     }
     if (ids) {
-        exaone_text_setting setting = {.position_ids = "position_ids", .logits_name = "logits", .stages = true,
-                                       .packed = c->options->packed};
+        exaone_text_setting setting = {
+            .position_ids = "position_ids", .logits_name = "logits", .stages = true, .packed = c->options->packed};
         s = exaone_forward_text(c, &setting);
         if (s == EXAONE_OK) {
             s = position_variants(c);
         }
     }
     if (s == EXAONE_OK && embeds && !(ids && (c->image_features || c->video_features))) {
-        exaone_text_setting setting = {.position_ids = "position_ids", .use_embeds = true, .stages = !ids,
+        exaone_text_setting setting = {.position_ids = "position_ids",
+                                       .use_embeds = true,
+                                       .stages = !ids,
                                        .logits_name = ids ? "inputs_embeds.logits" : "logits"};
         s = exaone_forward_text(c, &setting);
     }

@@ -19,7 +19,7 @@ typedef struct {
     float *logits;             /* [B, N, V] or NULL */
     int32_t *stops;
     size_t n_stops, N, n_done;
-    bool *ended;               /* [B] */
+    bool *ended; /* [B] */
     int64_t *row_of;
 } greedy_run;
 
@@ -81,7 +81,8 @@ static exaone_status choose(greedy_run *g, const int64_t *row_of_last, bool *all
     for (size_t b = 0; b < r->B; b++) {
         size_t at = b * g->N + g->n_done;
         if (row_of_last[b] < 0) {
-            return exaone_fail(r->c->err, EXAONE_ERR_ARGUMENT, "attention_mask: the last token of sequence %zu is hidden", b);
+            return exaone_fail(r->c->err, EXAONE_ERR_ARGUMENT, "attention_mask: the last token of sequence %zu is hidden",
+                               b);
         }
         const float *logits = g->rows + (size_t)row_of_last[b] * r->V;
         int32_t id;
@@ -126,8 +127,12 @@ static exaone_status step(greedy_run *g) {
         r->caches[b]->length = index + 1;
     }
     if (s == EXAONE_OK) {
-        exaone_batch batch = {.rows = r->rows, .positions = r->row_positions, .n_rows = n, .caches = r->caches,
-                              .n_sequences = r->B, .key_mask = (const uint8_t *const *)r->key_mask};
+        exaone_batch batch = {.rows = r->rows,
+                              .positions = r->row_positions,
+                              .n_rows = n,
+                              .caches = r->caches,
+                              .n_sequences = r->B,
+                              .key_mask = (const uint8_t *const *)r->key_mask};
         exaone_decoder_embed(&e->model, &r->ws, ids, n);
         exaone_decoder_run(&e->model, &r->ws, &batch, NULL);
         exaone_decoder_logits(&e->model, r->logits, r->ws.hidden, n);
@@ -266,9 +271,9 @@ static size_t argmax(const float *x, size_t n, float *margin) {
 typedef struct {
     exaone_text_run r;
     exaone_workspace ws;
-    float *e, *h;  /*dev*/ /* [T, H]: embeddings of the next tokens, hidden states of the target */
+    float *e, *h; /*dev*/  /* [T, H]: embeddings of the next tokens, hidden states of the target */
     float *logits; /*dev*/ /* [T, V] */
-    float *host;   /* [T, V] */
+    float *host;           /* [T, V] */
 } mtp_run;
 
 static void mtp_rows(mtp_run *m, size_t first, size_t n) {
@@ -279,7 +284,8 @@ static void mtp_rows(mtp_run *m, size_t first, size_t n) {
 }
 
 static exaone_batch mtp_batch(mtp_run *m, size_t n) {
-    return (exaone_batch){.rows = m->r.rows, .positions = m->r.row_positions, .n_rows = n, .caches = m->r.caches, .n_sequences = 1};
+    return (exaone_batch){
+        .rows = m->r.rows, .positions = m->r.row_positions, .n_rows = n, .caches = m->r.caches, .n_sequences = 1};
 }
 
 /* Entries t = 0 .. T-2: (h_t, token t+1). */
@@ -384,7 +390,8 @@ exaone_status exaone_forward_mtp(exaone_forward_call *c) {
     exaone_status s = exaone_text_run_init(&m.r, c, &setting, steps, 0);
     size_t T = m.r.T, H = m.r.H, V = m.r.V, wide = H > V ? H : V;
     if (s == EXAONE_OK && (m.r.B != 1 || m.r.mask)) {
-        s = exaone_fail(c->err, EXAONE_ERR_ARGUMENT, "mtp: want one sequence without attention_mask, got a batch of %zu", m.r.B);
+        s = exaone_fail(c->err, EXAONE_ERR_ARGUMENT, "mtp: want one sequence without attention_mask, got a batch of %zu",
+                        m.r.B);
     }
     if (s == EXAONE_OK) {
         s = exaone_workspace_init(&m.ws, &e->model, T, 1, c->err);
@@ -394,7 +401,8 @@ exaone_status exaone_forward_mtp(exaone_forward_call *c) {
         m.h = e->be->alloc(e->be, T * H * sizeof(float));
         m.logits = e->be->alloc(e->be, T * V * sizeof(float));
         m.host = exaone_mem_array(T * wide, sizeof *m.host);
-        s = m.e && m.h && m.logits && m.host ? mtp_run_all(&m, steps) : exaone_fail_memory(c->err, "MTP states", T * wide * 8);
+        s = m.e && m.h && m.logits && m.host ? mtp_run_all(&m, steps)
+                                             : exaone_fail_memory(c->err, "MTP states", T * wide * 8);
     }
     e->be->release(e->be, m.e);
     e->be->release(e->be, m.h);

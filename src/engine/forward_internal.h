@@ -21,15 +21,19 @@ typedef struct exaone_forward_call {
 bool exaone_forward_wants(const exaone_forward_options *options, const char *name);
 
 /* Add a result, or fail. dims end with 0 (a dimension of 0 is not possible). */
-EXAONE_MUST_USE exaone_status exaone_forward_put_f32(exaone_forward_call *c, const char *name, const size_t *dims, const float *data);
-EXAONE_MUST_USE exaone_status exaone_forward_put_i64(exaone_forward_call *c, const char *name, const size_t *dims, const int64_t *data);
-EXAONE_MUST_USE exaone_status exaone_forward_put_i32(exaone_forward_call *c, const char *name, const size_t *dims, const int32_t *data);
+EXAONE_MUST_USE exaone_status exaone_forward_put_f32(exaone_forward_call *c, const char *name, const size_t *dims,
+                                                     const float *data);
+EXAONE_MUST_USE exaone_status exaone_forward_put_i64(exaone_forward_call *c, const char *name, const size_t *dims,
+                                                     const int64_t *data);
+EXAONE_MUST_USE exaone_status exaone_forward_put_i32(exaone_forward_call *c, const char *name, const size_t *dims,
+                                                     const int32_t *data);
 
 /* A tensor of integers (I64, I32, U8, BOOL) as int64, allocated (free); NULL with status OK when absent. */
 EXAONE_MUST_USE exaone_status exaone_forward_ints(exaone_forward_call *c, const char *name, int64_t **out, size_t *n_dims,
                                                   size_t dims[8]);
 
-/* Runs the vision tower on pixel_values and pixel_values_videos when they are there; with `stages` the vision stages go to out. */
+/* Runs the vision tower on pixel_values and pixel_values_videos when they are there; with `stages` the vision stages go to
+ * out. */
 EXAONE_MUST_USE exaone_status exaone_forward_vision(exaone_forward_call *c, bool stages);
 
 #endif

@@ -24,13 +24,15 @@ static void spread(const exaone_text_run *r, const int64_t *row_of, const float 
     }
 }
 
-static void spread_probs(const exaone_text_run *r, const int64_t *row_of, const float *rows, size_t heads, size_t keys, float *out) {
+static void spread_probs(const exaone_text_run *r, const int64_t *row_of, const float *rows, size_t heads, size_t keys,
+                         float *out) {
     for (size_t b = 0; b < r->B; b++) {
         for (size_t h = 0; h < heads; h++) {
             for (size_t t = 0; t < r->T; t++) {
                 int64_t row = row_of[b * r->T + t];
                 if (row >= 0) {
-                    memcpy(out + ((b * heads + h) * r->T + t) * keys, rows + ((size_t)row * heads + h) * keys, keys * sizeof *out);
+                    memcpy(out + ((b * heads + h) * r->T + t) * keys, rows + ((size_t)row * heads + h) * keys,
+                           keys * sizeof *out);
                 }
             }
         }
@@ -52,12 +54,21 @@ static exaone_status put_table(exaone_forward_call *c, const char *name, const f
     return s;
 }
 
+/* The number of "layer.N.output", or -1. */
+static long output_number(const char *name) {
+    if (strncmp(name, "layer.", 6) != 0) {
+        return -1;
+    }
+    char *end;
+    long number = strtol(name + 6, &end, 10);
+    return strcmp(end, ".output") == 0 ? number : -1;
+}
+
 static void keep_hidden(stage_context *sc, const char *name, const float *host) {
     exaone_text_run *r = sc->r;
-    int number = -1, end = 0;
-    bool layer_output = sscanf(name, "layer.%d.output%n", &number, &end) == 1 && end == (int)strlen(name);
+    long number = output_number(name);
     bool wanted = strcmp(name, "embeddings") == 0 || strcmp(name, "final_norm") == 0 ||
-                  (layer_output && number < r->c->engine->config.num_hidden_layers - 1); /* MODEL: not the last layer's */
+                  (number >= 0 && number < r->c->engine->config.num_hidden_layers - 1); /* MODEL: not the last layer's */
     if (wanted && sc->hidden_states) {
         spread(r, sc->row_of, host, r->H, sc->hidden_states + (size_t)sc->layer++ * r->B * r->T * r->H);
     }
@@ -90,7 +101,8 @@ static void text_stage(void *ctx, const char *name, const float *data, size_t n_
         } else {
             spread(r, sc->row_of, host, width, out);
             const size_t *shape = n_dims == 3 ? EXAONE_DIMS(r->B, r->T, dims[1], dims[2]) : EXAONE_DIMS(r->B, r->T, dims[1]);
-            c->status = exaone_forward_put_f32(c, features && strcmp(name, "embeddings") == 0 ? "inputs_embeds" : name, shape, out);
+            c->status =
+                exaone_forward_put_f32(c, features && strcmp(name, "embeddings") == 0 ? "inputs_embeds" : name, shape, out);
         }
     }
     free(host);
@@ -121,7 +133,8 @@ static exaone_status put_kept(exaone_text_run *r, const float *logits, const cha
             s = exaone_fail(c->err, EXAONE_ERR_ARGUMENT, "%s: want a count, an index, or [%zu, n]", keep_name, r->B);
         } else if (last_n) {
             per_row = keep[0] == 0 || keep[0] > (int64_t)r->T ? r->T : (size_t)keep[0];
-            s = keep[0] < 0 ? exaone_fail(c->err, EXAONE_ERR_ARGUMENT, "%s: %lld is negative", keep_name, (long long)keep[0]) : s;
+            s = keep[0] < 0 ? exaone_fail(c->err, EXAONE_ERR_ARGUMENT, "%s: %lld is negative", keep_name, (long long)keep[0])
+                            : s;
         } else {
             per_row = dims[n_dims - 1];
         }
@@ -130,7 +143,8 @@ static exaone_status put_kept(exaone_text_run *r, const float *logits, const cha
             int64_t at = last_n ? (int64_t)(r->T - per_row + k) : keep[n_dims == 2 ? i : k];
             at = at < 0 ? at + (int64_t)r->T : at;
             if (at < 0 || at >= (int64_t)r->T) {
-                s = exaone_fail(c->err, EXAONE_ERR_ARGUMENT, "%s: index %lld is outside 0 .. %zu", keep_name, (long long)at, r->T - 1);
+                s = exaone_fail(c->err, EXAONE_ERR_ARGUMENT, "%s: index %lld is outside 0 .. %zu", keep_name, (long long)at,
+                                r->T - 1);
             } else {
                 memcpy(out + i * V, logits + (b * r->T + (size_t)at) * V, V * sizeof *out);
             }
@@ -205,7 +219,8 @@ static exaone_status put_loss(exaone_text_run *r, const float *logits) {
             continue;
         }
         if (label < 0 || label >= (int64_t)r->V) {
-            s = exaone_fail(c->err, EXAONE_ERR_ARGUMENT, "labels: %lld is neither -100 nor in 0 .. %zu", (long long)label, r->V - 1);
+            s = exaone_fail(c->err, EXAONE_ERR_ARGUMENT, "labels: %lld is neither -100 nor in 0 .. %zu", (long long)label,
+                            r->V - 1);
             break;
         }
         double x = negative_log_likelihood(logits + (b * r->T + t) * r->V, r->V, (size_t)label);
@@ -281,7 +296,8 @@ static exaone_status run_whole(exaone_text_run *r, const exaone_text_setting *se
     exaone_status s = row_of ? EXAONE_OK : exaone_fail_memory(c->err, "rows", r->B * r->T * sizeof *row_of);
     if (s == EXAONE_OK && setting->stages && exaone_forward_wants(c->options, "hidden_states")) {
         sc.hidden_states = exaone_mem_array((layers + 1) * r->B * r->T * r->H, sizeof *sc.hidden_states);
-        s = sc.hidden_states ? EXAONE_OK : exaone_fail_memory(c->err, "hidden_states", (layers + 1) * r->B * r->T * r->H * 4);
+        s = sc.hidden_states ? EXAONE_OK
+                             : exaone_fail_memory(c->err, "hidden_states", (layers + 1) * r->B * r->T * r->H * 4);
     }
     if (s == EXAONE_OK) {
         exaone_trace trace = {.fn = text_stage, .ctx = &sc, .probs_keys = r->T};
@@ -296,12 +312,12 @@ static exaone_status run_whole(exaone_text_run *r, const exaone_text_setting *se
         s = c->status;
     }
     if (s == EXAONE_OK && sc.hidden_states) {
-        const size_t *shape =
-            r->B == 1 ? EXAONE_DIMS(layers + 1, r->T, r->H) : EXAONE_DIMS(layers + 1, r->B, r->T, r->H);
+        const size_t *shape = r->B == 1 ? EXAONE_DIMS(layers + 1, r->T, r->H) : EXAONE_DIMS(layers + 1, r->B, r->T, r->H);
         s = exaone_forward_put_f32(c, "hidden_states", shape, sc.hidden_states);
     }
     if (s == EXAONE_OK && setting->stages && exaone_forward_wants(c->options, "rope.inv_freq")) {
-        s = exaone_forward_put_f32(c, "rope.inv_freq", EXAONE_DIMS((size_t)c->engine->config.head_dim / 2), c->engine->model.inv_freq);
+        s = exaone_forward_put_f32(c, "rope.inv_freq", EXAONE_DIMS((size_t)c->engine->config.head_dim / 2),
+                                   c->engine->model.inv_freq);
     }
     if (s == EXAONE_OK && setting->stages && c->image_features && exaone_forward_wants(c->options, "image_features")) {
         s = exaone_forward_put_f32(c, "image_features", EXAONE_DIMS(c->n_image_features, r->H), c->image_features);
@@ -324,7 +340,8 @@ static exaone_status run_calls(exaone_text_run *r, const int64_t *calls, size_t 
     for (size_t k = 0; k < n_calls; k++) {
         size_t n = (size_t)calls[k];
         int64_t *row_of = exaone_mem_array(r->B * n, sizeof *row_of);
-        float *rows = exaone_mem_array(r->max_rows * r->V, sizeof *rows), *out = exaone_mem_array(r->B * n * r->V, sizeof *out);
+        float *rows = exaone_mem_array(r->max_rows * r->V, sizeof *rows),
+              *out = exaone_mem_array(r->B * n * r->V, sizeof *out);
         exaone_status s = row_of && rows && out ? EXAONE_OK : exaone_fail_memory(c->err, "logits", r->max_rows * r->V * 4);
         if (s == EXAONE_OK) {
             s = exaone_text_run_call(r, t0, t0 + n, NULL, row_of);

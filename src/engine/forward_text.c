@@ -24,12 +24,14 @@ static exaone_status read_matrix(exaone_forward_call *c, const char *name, size_
 static exaone_status read_shape(exaone_text_run *r, const exaone_text_setting *setting) {
     exaone_forward_call *c = r->c;
     const exaone_tensor *t = exaone_tensors_get(c->in, setting->use_embeds ? "inputs_embeds" : "input_ids");
-    const char *want = setting->use_embeds ? "inputs_embeds: want f32 [batch, tokens, %zu]" : "input_ids: want [batch, tokens]";
+    const char *want =
+        setting->use_embeds ? "inputs_embeds: want f32 [batch, tokens, %zu]" : "input_ids: want [batch, tokens]";
     size_t n_dims = setting->use_embeds ? 3 : 2;
     if (t->n_dims != n_dims || t->dims[0] == 0 || t->dims[1] == 0 ||
         (setting->use_embeds && (t->dtype != EXAONE_F32 || t->dims[2] != r->H))) {
-        return setting->use_embeds ? exaone_fail(c->err, EXAONE_ERR_ARGUMENT, "inputs_embeds: want f32 [batch, tokens, %zu]", r->H)
-                                   : exaone_fail(c->err, EXAONE_ERR_ARGUMENT, "%s", want);
+        return setting->use_embeds
+                   ? exaone_fail(c->err, EXAONE_ERR_ARGUMENT, "inputs_embeds: want f32 [batch, tokens, %zu]", r->H)
+                   : exaone_fail(c->err, EXAONE_ERR_ARGUMENT, "%s", want);
     }
     r->B = (size_t)t->dims[0];
     r->T = (size_t)t->dims[1];
@@ -46,7 +48,8 @@ static exaone_status read_shape(exaone_text_run *r, const exaone_text_setting *s
 static exaone_status check_ids(const exaone_text_run *r) {
     for (size_t i = 0; r->ids && i < r->B * r->T; i++) {
         if (r->ids[i] < 0 || r->ids[i] >= (int64_t)r->V) {
-            return exaone_fail(r->c->err, EXAONE_ERR_ARGUMENT, "input_ids: id %lld is not in 0 .. %zu", (long long)r->ids[i], r->V - 1);
+            return exaone_fail(r->c->err, EXAONE_ERR_ARGUMENT, "input_ids: id %lld is not in 0 .. %zu", (long long)r->ids[i],
+                               r->V - 1);
         }
     }
     return EXAONE_OK;
@@ -78,7 +81,8 @@ static bool is_placeholder(const exaone_text_run *r, size_t i, int32_t id, const
     return r->ids ? r->ids[i] == id : memcmp(r->embeds + i * r->H, id_row, r->H * sizeof *id_row) == 0;
 }
 
-static exaone_status merge_features(exaone_text_run *r, int32_t id, const float *features, size_t n_features, const char *what) {
+static exaone_status merge_features(exaone_text_run *r, int32_t id, const float *features, size_t n_features,
+                                    const char *what) {
     if (!features) {
         return EXAONE_OK; /* MODEL: without pixels the placeholder ids are ordinary rows of the table */
     }
@@ -93,7 +97,8 @@ static exaone_status merge_features(exaone_text_run *r, int32_t id, const float 
         n += is_placeholder(r, i, id, id_row);
     }
     if (s == EXAONE_OK && n != n_features) {
-        s = exaone_fail(r->c->err, EXAONE_ERR_ARGUMENT, "%s: %zu placeholder tokens (id %d) but %zu features", what, n, id, n_features);
+        s = exaone_fail(r->c->err, EXAONE_ERR_ARGUMENT, "%s: %zu placeholder tokens (id %d) but %zu features", what, n, id,
+                        n_features);
     }
     size_t at = 0;
     for (size_t i = 0; s == EXAONE_OK && i < r->B * r->T; i++) {
@@ -144,7 +149,8 @@ static exaone_status read_positions(exaone_text_run *r, const exaone_text_settin
         if (!given) {
             r->positions[i] = (int64_t)t;
         } else if (r->positions[i] < 0 || r->positions[i] > INT32_MAX) {
-            s = exaone_fail(r->c->err, EXAONE_ERR_ARGUMENT, "position_ids: %lld is not in 0 .. 2147483647", (long long)r->positions[i]);
+            s = exaone_fail(r->c->err, EXAONE_ERR_ARGUMENT, "position_ids: %lld is not in 0 .. 2147483647",
+                            (long long)r->positions[i]);
         }
         bool jump = setting->packed && t > 0 && r->positions[i] != r->positions[i - 1] + 1;
         r->start[i] = t == 0 ? 0 : jump ? t : r->start[i - 1];
@@ -190,8 +196,8 @@ static exaone_status allocate(exaone_text_run *r, size_t chunk) {
     return exaone_workspace_init(&r->ws, &e->model, r->max_rows, r->B, r->c->err);
 }
 
-exaone_status exaone_text_run_init(exaone_text_run *r, exaone_forward_call *c, const exaone_text_setting *setting, size_t extra,
-                                   size_t chunk) {
+exaone_status exaone_text_run_init(exaone_text_run *r, exaone_forward_call *c, const exaone_text_setting *setting,
+                                   size_t extra, size_t chunk) {
     *r = (exaone_text_run){.c = c, .H = (size_t)c->engine->config.hidden_size, .V = (size_t)c->engine->config.vocab_size};
     exaone_status s = read_shape(r, setting);
     if (s == EXAONE_OK && !setting->use_embeds) {

@@ -79,8 +79,8 @@ static exaone_status put_features(exaone_forward_call *c, const int64_t *grids, 
         size_t units = (size_t)(grid[0] * grid[1] * grid[2]) / (merge * merge);
         char name[32];
         snprintf(name, sizeof name, "features.%zu", g);
-        exaone_status s =
-            exaone_forward_put_f32(c, name, EXAONE_DIMS(units, (size_t)v->out_hidden_size), features + at * (size_t)v->out_hidden_size);
+        exaone_status s = exaone_forward_put_f32(c, name, EXAONE_DIMS(units, (size_t)v->out_hidden_size),
+                                                 features + at * (size_t)v->out_hidden_size);
         if (s != EXAONE_OK) {
             return s;
         }
@@ -90,8 +90,8 @@ static exaone_status put_features(exaone_forward_call *c, const int64_t *grids, 
 }
 
 /* One of the two kinds of pixels. */
-static exaone_status run_kind(exaone_forward_call *c, const char *pixels_name, const char *grid_name, bool stages, float **features,
-                              size_t *n_features) {
+static exaone_status run_kind(exaone_forward_call *c, const char *pixels_name, const char *grid_name, bool stages,
+                              float **features, size_t *n_features) {
     exaone_engine *e = c->engine;
     const exaone_tensor *pixels = exaone_tensors_get(c->in, pixels_name);
     if (!pixels) {
@@ -115,7 +115,8 @@ static exaone_status run_kind(exaone_forward_call *c, const char *pixels_name, c
     }
     if (s == EXAONE_OK && (pixels->dtype != EXAONE_F32 || pixels->n_dims != 2 || (size_t)pixels->dims[0] != plan.n_patches ||
                            (size_t)pixels->dims[1] != cols)) {
-        s = exaone_fail(c->err, EXAONE_ERR_ARGUMENT, "%s: want f32 [%zu, %zu] for these grids", pixels_name, plan.n_patches, cols);
+        s = exaone_fail(c->err, EXAONE_ERR_ARGUMENT, "%s: want f32 [%zu, %zu] for these grids", pixels_name, plan.n_patches,
+                        cols);
     }
     float *device = NULL, *host = NULL;
     if (s == EXAONE_OK) {

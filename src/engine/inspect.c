@@ -34,7 +34,8 @@ static void number(report *r, const char *name, double x, bool integer) {
 }
 
 static void flag(report *r, const char *name, bool x) {
-    exaone_buf_printf(&r->b, r->json ? "%s\"%s\": %s" : "%s  %-32s %s\n", r->json && !r->first ? ", " : "", name, x ? "true" : "false");
+    exaone_buf_printf(&r->b, r->json ? "%s\"%s\": %s" : "%s  %-32s %s\n", r->json && !r->first ? ", " : "", name,
+                      x ? "true" : "false");
     r->first = false;
 }
 
@@ -165,7 +166,8 @@ static void sizes(report *r, const exaone_config *c, const exaone_weights *w, ui
     section(r, "memory", true);
 }
 
-exaone_status exaone_inspect(const char *path, const char *mmproj, uint64_t n_ctx, bool json, char **out, exaone_error *err) {
+exaone_status exaone_inspect(const char *path, const char *mmproj, uint64_t n_ctx, bool json, char **out,
+                             exaone_error *err) {
     *out = NULL;
     exaone_weights *w = NULL;
     exaone_config c = {0};

@@ -1,4 +1,5 @@
-/* A session: one timeline. Finds the prefix it shares with the new prompt, encodes new images, evaluates the rest in chunks. */
+/* A session: one timeline. Finds the prefix it shares with the new prompt, encodes new images, evaluates the rest in chunks.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,8 +25,8 @@ struct exaone_session {
     size_t length, reused;
     held_media *media; /* [n_media] */
     size_t n_media;
-    exaone_row *rows;   /* [CHUNK] */
-    int64_t *positions; /* [CHUNK] */
+    exaone_row *rows;                      /* [CHUNK] */
+    int64_t *positions;                    /* [CHUNK] */
     float *logits_device /*dev*/, *logits; /* [vocab_size] */
     bool has_logits;
 };
@@ -37,8 +38,8 @@ exaone_status exaone_session_new(exaone_engine *engine, uint64_t n_ctx, exaone_s
         n_ctx = limit < DEFAULT_CONTEXT ? limit : DEFAULT_CONTEXT;
     }
     if (n_ctx > limit) {
-        return exaone_fail(err, EXAONE_ERR_LIMIT, "context of %llu tokens: the model's limit is %llu", (unsigned long long)n_ctx,
-                           (unsigned long long)limit);
+        return exaone_fail(err, EXAONE_ERR_LIMIT, "context of %llu tokens: the model's limit is %llu",
+                           (unsigned long long)n_ctx, (unsigned long long)limit);
     }
     exaone_session *s = exaone_mem_array(1, sizeof *s);
     if (!s) {
@@ -109,7 +110,8 @@ static exaone_status place_media(const exaone_session *s, const exaone_prompt *p
     size_t at = 0;
     for (size_t i = 0; i < p->n_ids; i++) {
         if (p->ids[i] < 0 || p->ids[i] >= s->e->config.vocab_size) {
-            return exaone_fail(err, EXAONE_ERR_ARGUMENT, "token %zu: id %d is not in 0 .. %d", i, p->ids[i], s->e->config.vocab_size - 1);
+            return exaone_fail(err, EXAONE_ERR_ARGUMENT, "token %zu: id %d is not in 0 .. %d", i, p->ids[i],
+                               s->e->config.vocab_size - 1);
         }
     }
     if (p->n_media > 0 && !s->e->config.has_vision) {
@@ -130,15 +132,16 @@ static exaone_status place_media(const exaone_session *s, const exaone_prompt *p
         held[m].first = at;
         for (size_t k = 0; k < held[m].n; k++, at++) {
             if (at >= p->n_ids || p->ids[at] != id) {
-                return exaone_fail(err, EXAONE_ERR_ARGUMENT, "media %zu fills %zu tokens, its place in the prompt has %zu", m,
-                                   held[m].n, k);
+                return exaone_fail(err, EXAONE_ERR_ARGUMENT, "media %zu fills %zu tokens, its place in the prompt has %zu",
+                                   m, held[m].n, k);
             }
         }
         digest_of(px, p->media[m].is_video, held[m].digest);
     }
     for (; p->n_media > 0 && at < p->n_ids; at++) {
         if (is_placeholder(s, p->ids[at])) {
-            return exaone_fail(err, EXAONE_ERR_ARGUMENT, "token %zu is an image or video placeholder without an image or video", at);
+            return exaone_fail(err, EXAONE_ERR_ARGUMENT,
+                               "token %zu is an image or video placeholder without an image or video", at);
         }
     }
     return EXAONE_OK;
@@ -181,8 +184,9 @@ static exaone_status encode(exaone_session *s, const exaone_pixels *px, float **
         size_t n = px->grid[0] - t < group ? px->grid[0] - t : group;
         int64_t grid[1][3] = {{(int64_t)n, px->grid[1], px->grid[2]}};
         exaone_vision_plan plan;
-        exaone_status status = exaone_vision_plan_init(&plan, (const int64_t(*)[3])grid, 1, (size_t)v->spatial_merge_size,
-                                                       (size_t)(v->window_size / v->spatial_merge_size / v->patch_size), err);
+        exaone_status status =
+            exaone_vision_plan_init(&plan, (const int64_t(*)[3])grid, 1, (size_t)v->spatial_merge_size,
+                                    (size_t)(v->window_size / v->spatial_merge_size / v->patch_size), err);
         if (status == EXAONE_OK) {
             float *to = *features + t * (tokens / px->grid[0]) * out;
             status = exaone_vision_run(&e->model, &plan, px->values + t * per_frame * px->cols, to, NULL, err);
@@ -238,8 +242,8 @@ static exaone_status run_rows(exaone_session *s, size_t t0, size_t t1, bool want
 }
 
 /* Evaluates tokens from .. n_ids; features [n_media] are made when the first of their tokens is needed. */
-static exaone_status evaluate(exaone_session *s, const exaone_prompt *p, const held_media *held, float **features, size_t from,
-                              exaone_progress_fn *progress, void *ctx, exaone_error *err) {
+static exaone_status evaluate(exaone_session *s, const exaone_prompt *p, const held_media *held, float **features,
+                              size_t from, exaone_progress_fn *progress, void *ctx, exaone_error *err) {
     for (size_t t0 = from; t0 < p->n_ids;) {
         size_t t1 = p->n_ids - t0 < CHUNK ? p->n_ids : t0 + CHUNK;
         if (progress && !progress(ctx, t0, p->n_ids)) {
@@ -290,7 +294,8 @@ exaone_status exaone_session_sync(exaone_session *s, const exaone_prompt *p, exa
     }
     held_media *held = exaone_mem_array(p->n_media, sizeof *held);
     float **features = exaone_mem_array(p->n_media, sizeof(float *));
-    exaone_status status = held && features ? place_media(s, p, held, err) : exaone_fail_memory(err, "the media list", p->n_media * 64);
+    exaone_status status =
+        held && features ? place_media(s, p, held, err) : exaone_fail_memory(err, "the media list", p->n_media * 64);
     if (status == EXAONE_OK) {
         size_t keep = common_prefix(s, p, held);
         keep = keep == p->n_ids ? keep - 1 : keep; /* the last token is evaluated again for its logits */

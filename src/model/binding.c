@@ -93,12 +93,12 @@ static void set_prefix(binder *b, const char *fmt, int number) {
     snprintf(b->prefix, sizeof b->prefix, fmt, number);
 }
 
-#define TRY(call)                                                                                                          \
-    do {                                                                                                                   \
-        exaone_status try_status = (call);                                                                                 \
-        if (try_status != EXAONE_OK) {                                                                                     \
-            return try_status;                                                                                             \
-        }                                                                                                                  \
+#define TRY(call)                          \
+    do {                                   \
+        exaone_status try_status = (call); \
+        if (try_status != EXAONE_OK) {     \
+            return try_status;             \
+        }                                  \
     } while (0)
 
 static exaone_status bind_layer(binder *b, exaone_layer *l, bool rotates) {
@@ -187,8 +187,8 @@ static exaone_status bind_block(binder *b, exaone_vision_block *v, bool full) {
     return EXAONE_OK;
 }
 
-/* The convolution as one matrix [hidden, channels * temporal * patch * patch]. GGUF keeps one tensor per temporal slice: they are
- * interleaved into memory of our own. */
+/* The convolution as one matrix [hidden, channels * temporal * patch * patch]. GGUF keeps one tensor per temporal slice:
+ * they are interleaved into memory of our own. */
 static exaone_status bind_patch_embed(binder *b) {
     const exaone_vision_config *c = &b->m->config->vision;
     const char *name = "model.visual.patch_embed.proj.weight";
@@ -218,8 +218,8 @@ static exaone_status bind_patch_embed(binder *b) {
                 return exaone_fail_memory(b->err, name, (size_t)hidden * row * element);
             }
         } else if (w.dtype != out->dtype) {
-            return exaone_fail(b->err, EXAONE_ERR_MODEL, "%s: type %s, its first slice has %s", slice, exaone_dtype_name(w.dtype),
-                               exaone_dtype_name(out->dtype));
+            return exaone_fail(b->err, EXAONE_ERR_MODEL, "%s: type %s, its first slice has %s", slice,
+                               exaone_dtype_name(w.dtype), exaone_dtype_name(out->dtype));
         }
         for (size_t p = 0; p < (size_t)(hidden * channels); p++) {
             b->m->be->upload(b->m->be, joined + (p * (size_t)temporal + (size_t)t) * plane, w.data + p * plane, plane);
@@ -259,13 +259,14 @@ static exaone_status check_kernel_limits(const exaone_config *c, exaone_error *e
                            c->head_dim > vision_dim ? c->head_dim : vision_dim, EXAONE_MAX_HEAD_DIM);
     }
     if (c->num_attention_heads / c->num_key_value_heads > EXAONE_MAX_HEAD_GROUP || vision_group > EXAONE_MAX_HEAD_GROUP) {
-        return exaone_fail(err, EXAONE_ERR_UNSUPPORTED, "more than %d query heads per key/value head", EXAONE_MAX_HEAD_GROUP);
+        return exaone_fail(err, EXAONE_ERR_UNSUPPORTED, "more than %d query heads per key/value head",
+                           EXAONE_MAX_HEAD_GROUP);
     }
     return EXAONE_OK;
 }
 
-exaone_status exaone_model_bind(exaone_model *m, const exaone_config *config, const exaone_weights *weights, exaone_backend *be,
-                                exaone_error *err) {
+exaone_status exaone_model_bind(exaone_model *m, const exaone_config *config, const exaone_weights *weights,
+                                exaone_backend *be, exaone_error *err) {
     *m = (exaone_model){.config = config, .be = be};
     binder b = {.m = m, .w = weights, .err = err};
     TRY(check_kernel_limits(config, err));

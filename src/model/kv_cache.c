@@ -10,8 +10,8 @@ static size_t pages_for(size_t tokens) {
     return (tokens + EXAONE_KV_PAGE - 1) / EXAONE_KV_PAGE;
 }
 
-exaone_status exaone_kv_cache_new(exaone_backend *be, const exaone_config *config, size_t n_ctx, size_t chunk, exaone_kv_cache **out,
-                                  exaone_error *err) {
+exaone_status exaone_kv_cache_new(exaone_backend *be, const exaone_config *config, size_t n_ctx, size_t chunk,
+                                  exaone_kv_cache **out, exaone_error *err) {
     *out = NULL;
     exaone_kv_cache *c = exaone_mem_array(1, sizeof *c);
     if (!c) {
@@ -39,7 +39,8 @@ exaone_status exaone_kv_cache_new(exaone_backend *be, const exaone_config *confi
     }
     if (!ok) {
         exaone_kv_cache_free(c);
-        return exaone_fail_memory(err, "the page tables of the KV cache", c->n_layers * pages_for(n_ctx) * 2 * sizeof(void *));
+        return exaone_fail_memory(err, "the page tables of the KV cache",
+                                  c->n_layers * pages_for(n_ctx) * 2 * sizeof(void *));
     }
     *out = c;
     return EXAONE_OK;

@@ -1,9 +1,9 @@
 /* The KV cache of one sequence: for each layer pages of keys and values.
  *
  *   full layer     pages are added as the sequence grows, up to n_ctx tokens
- *   sliding layer  a ring of sliding_window + chunk slots: a forward call of at most `chunk` new tokens writes all its keys before
- *                  it reads, and its first row still needs the window - 1 keys before it
- *   MTP layer      sliding, the last one in the array
+ *   sliding layer  a ring of sliding_window + chunk slots: a forward call of at most `chunk` new tokens writes all its keys
+ * before it reads, and its first row still needs the window - 1 keys before it MTP layer      sliding, the last one in the
+ * array
  */
 #ifndef EXAONE_MODEL_KV_CACHE_H
 #define EXAONE_MODEL_KV_CACHE_H
@@ -23,8 +23,8 @@ typedef struct exaone_kv_cache {
 } exaone_kv_cache;
 
 /* chunk = most new tokens of one forward call. Owned by the caller: exaone_kv_cache_free. */
-EXAONE_MUST_USE exaone_status exaone_kv_cache_new(exaone_backend *be, const exaone_config *config, size_t n_ctx, size_t chunk,
-                                                  exaone_kv_cache **out, exaone_error *err);
+EXAONE_MUST_USE exaone_status exaone_kv_cache_new(exaone_backend *be, const exaone_config *config, size_t n_ctx,
+                                                  size_t chunk, exaone_kv_cache **out, exaone_error *err);
 void exaone_kv_cache_free(exaone_kv_cache *cache);
 
 /* Makes room for tokens 0 .. n-1; n above n_ctx is an error with both counts. What is stored stays. */

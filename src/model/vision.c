@@ -12,7 +12,7 @@ typedef struct {
     const exaone_vision_plan *plan;
     const exaone_trace *trace;
     float *x, *y, *q, *k, *v, *attn, *gate, *up, *cos_table, *sin_table; /*dev*/
-    float *block;                                                       /*dev*/ /* the memory of all of them */
+    float *block; /*dev*/                                                /* the memory of all of them */
 } vision_pass;
 
 /* Gives each buffer its place in one allocation. */
@@ -23,8 +23,16 @@ static exaone_status plan_buffers(vision_pass *p, exaone_error *err) {
     struct {
         float **at;
         size_t cols;
-    } table[] = {{&p->x, hidden}, {&p->y, hidden},   {&p->q, hidden}, {&p->k, kv},             {&p->v, kv},
-                 {&p->attn, hidden}, {&p->gate, inner}, {&p->up, inner}, {&p->cos_table, dim / 2}, {&p->sin_table, dim / 2}};
+    } table[] = {{&p->x, hidden},
+                 {&p->y, hidden},
+                 {&p->q, hidden},
+                 {&p->k, kv},
+                 {&p->v, kv},
+                 {&p->attn, hidden},
+                 {&p->gate, inner},
+                 {&p->up, inner},
+                 {&p->cos_table, dim / 2},
+                 {&p->sin_table, dim / 2}};
     size_t cols = 0, floats = 0, bytes = 0;
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         cols += table[i].cols + 16;
@@ -45,7 +53,8 @@ static exaone_status plan_buffers(vision_pass *p, exaone_error *err) {
 static exaone_status embed(vision_pass *p, const float *pixels, exaone_error *err) {
     const exaone_config *c = p->m->config;
     exaone_backend *be = p->m->be;
-    size_t n = p->plan->n_patches, hidden = (size_t)c->vision.hidden_size, quarter = hidden / (size_t)c->vision.num_heads / 4;
+    size_t n = p->plan->n_patches, hidden = (size_t)c->vision.hidden_size,
+           quarter = hidden / (size_t)c->vision.num_heads / 4;
     size_t in = p->m->vision.patch_embed.in_features, half = 2 * quarter;
     float *device = be->alloc(be, n * in * sizeof *device);
     float *tables = exaone_mem_array(n * half * 2, sizeof *tables);
@@ -60,7 +69,8 @@ static exaone_status embed(vision_pass *p, const float *pixels, exaone_error *er
     be->gather_rows(be, p->x, p->y, p->plan->window_rows, n, hidden);
     be->release(be, device);
 
-    exaone_rope_vision_table(tables, tables + n * half, (const int32_t(*)[2])p->plan->place, n, p->m->vision.inv_freq, quarter);
+    exaone_rope_vision_table(tables, tables + n * half, (const int32_t(*)[2])p->plan->place, n, p->m->vision.inv_freq,
+                             quarter);
     be->upload(be, p->q, tables, n * half * sizeof(float)); /* q is free here */
     be->upload(be, p->y, tables + n * half, n * half * sizeof(float));
     exaone_trace_put(p->trace, p->q, EXAONE_DIMS(n, half), "rope.cos");

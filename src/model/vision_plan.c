@@ -8,13 +8,14 @@
 
 enum { MAX_PATCHES = 1 << 24 };
 
-static exaone_status count(exaone_vision_plan *plan, const int64_t (*grids)[3], size_t n_grids, int64_t merge, size_t *max_windows,
-                           size_t window, exaone_error *err) {
+static exaone_status count(exaone_vision_plan *plan, const int64_t (*grids)[3], size_t n_grids, int64_t merge,
+                           size_t *max_windows, size_t window, exaone_error *err) {
     for (size_t g = 0; g < n_grids; g++) {
         int64_t t = grids[g][0], h = grids[g][1], w = grids[g][2];
         if (t < 1 || h < 1 || w < 1 || t > MAX_PATCHES || h > MAX_PATCHES || w > MAX_PATCHES || h % merge || w % merge) {
-            return exaone_fail(err, EXAONE_ERR_ARGUMENT, "grid %zu: [%lld, %lld, %lld] is not t, h, w with h and w multiples of %lld", g,
-                               (long long)t, (long long)h, (long long)w, (long long)merge);
+            return exaone_fail(err, EXAONE_ERR_ARGUMENT,
+                               "grid %zu: [%lld, %lld, %lld] is not t, h, w with h and w multiples of %lld", g, (long long)t,
+                               (long long)h, (long long)w, (long long)merge);
         }
         size_t patches;
         if (!exaone_size_mul((size_t)h * (size_t)w, (size_t)t, &patches) || patches > MAX_PATCHES - plan->n_patches) {
@@ -94,7 +95,8 @@ exaone_status exaone_vision_plan_init(exaone_vision_plan *plan, const int64_t (*
     plan->window_rows = exaone_mem_array(plan->n_patches, sizeof *plan->window_rows);
     plan->window_bounds = exaone_mem_array(max_windows + 1, sizeof *plan->window_bounds);
     plan->frame_bounds = exaone_mem_array(plan->n_frames + 1, sizeof *plan->frame_bounds);
-    if (!plan->place || !plan->window_index || !plan->inverse || !plan->window_rows || !plan->window_bounds || !plan->frame_bounds) {
+    if (!plan->place || !plan->window_index || !plan->inverse || !plan->window_rows || !plan->window_bounds ||
+        !plan->frame_bounds) {
         exaone_vision_plan_release(plan);
         return exaone_fail_memory(err, "the vision plan", plan->n_patches * 24);
     }

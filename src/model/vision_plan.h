@@ -15,14 +15,14 @@ typedef struct exaone_vision_plan {
     int32_t *window_rows;      /* [n_patches] the same order for patches */
     int32_t *window_bounds;    /* [n_windows + 1] in patches */
     size_t n_windows;
-    int32_t *frame_bounds;     /* [n_frames + 1] in patches: one segment per frame */
+    int32_t *frame_bounds; /* [n_frames + 1] in patches: one segment per frame */
     size_t n_frames;
 } exaone_vision_plan;
 
 /* grids [n_grids][3] = t, h, w in patches; h and w must be positive multiples of merge. window_units = window side in units.
  * More than 2^24 patches are refused. Owned by the caller: exaone_vision_plan_release (safe after failure). */
-EXAONE_MUST_USE exaone_status exaone_vision_plan_init(exaone_vision_plan *plan, const int64_t (*grids)[3], size_t n_grids, size_t merge,
-                                                      size_t window_units, exaone_error *err);
+EXAONE_MUST_USE exaone_status exaone_vision_plan_init(exaone_vision_plan *plan, const int64_t (*grids)[3], size_t n_grids,
+                                                      size_t merge, size_t window_units, exaone_error *err);
 void exaone_vision_plan_release(exaone_vision_plan *plan);
 
 #endif

@@ -72,7 +72,8 @@ static exaone_status push(exaone_chat *c, exaone_buf *b, exaone_error *err) {
     return s;
 }
 
-exaone_status exaone_chat_add(exaone_chat *c, const char *role, const exaone_chat_part *parts, size_t n_parts, exaone_error *err) {
+exaone_status exaone_chat_add(exaone_chat *c, const char *role, const exaone_chat_part *parts, size_t n_parts,
+                              exaone_error *err) {
     static const char *const types[] = {"text", "image", "video"}, *const keys[] = {"text", "path", "path"};
     exaone_buf b;
     exaone_buf_init(&b, MAX_BYTES);
@@ -134,7 +135,8 @@ exaone_status exaone_chat_load(exaone_chat *c, const char *json, size_t n, exaon
         exaone_buf b;
         exaone_buf_init(&b, MAX_BYTES);
         exaone_json_put(&b, m);
-        s = m->type == EXAONE_JSON_OBJECT ? push(c, &b, err) : exaone_fail(err, EXAONE_ERR_FORMAT, "a message is not an object");
+        s = m->type == EXAONE_JSON_OBJECT ? push(c, &b, err)
+                                          : exaone_fail(err, EXAONE_ERR_FORMAT, "a message is not an object");
         exaone_buf_release(&b);
     }
     exaone_arena_release(&arena);
@@ -179,7 +181,8 @@ exaone_status exaone_chat_to_json(const exaone_chat *c, bool thinking, char **ou
         exaone_buf_puts(&b, ", \"tools\": ");
         exaone_buf_puts(&b, c->tools);
     }
-    exaone_buf_printf(&b, ", \"options\": {\"add_generation_prompt\": true, \"enable_thinking\": %s}}", thinking ? "true" : "false");
+    exaone_buf_printf(&b, ", \"options\": {\"add_generation_prompt\": true, \"enable_thinking\": %s}}",
+                      thinking ? "true" : "false");
     if (b.failed) {
         exaone_buf_release(&b);
         return exaone_fail(err, EXAONE_ERR_LIMIT, "the conversation is longer than %d bytes", MAX_BYTES);

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# shellcheck disable=SC2317  # functions are called through other functions
 # preprocess as a process: sizes, names and shapes of the tensors, messages and exit codes.
 exaone=${EXAONE:-${BUILD:-build}/exaone}
 unset EXAONE_MODEL

@@ -1,6 +1,8 @@
-/* Every kernel of every level that this machine has against plain C: sizes with and without tails, extreme values, guard zones.
+/* Every kernel of every level that this machine has against plain C: sizes with and without tails, extreme values, guard
+ * zones.
  *
- * Bound of a dot product of n terms in f32: n/8 + 8 roundings on one lane's chain, each at most 2^-24 of the sum of |terms|. */
+ * Bound of a dot product of n terms in f32: n/8 + 8 roundings on one lane's chain, each at most 2^-24 of the sum of |terms|.
+ */
 #include <float.h>
 #include <math.h>
 #include <setjmp.h>
@@ -90,7 +92,8 @@ static void matmul_case(const exaone_kernels *fast, int type, size_t n_rows, siz
 
 static void test_matmul(void **state) {
     (void)state;
-    static const size_t sizes[][3] = {{1, 1, 1}, {1, 5, 7}, {2, 4, 8}, {3, 9, 33}, {5, 6, 160}, {8, 17, 1176}, {1, 64, 4097}};
+    static const size_t sizes[][3] = {{1, 1, 1},   {1, 5, 7},     {2, 4, 8},    {3, 9, 33},
+                                      {5, 6, 160}, {8, 17, 1176}, {1, 64, 4097}};
     for (const char *const *level = exaone_kernels_levels(); *level; level++) {
         exaone_kernels k;
         assert_string_equal(exaone_kernels_init(&k, *level), *level);

@@ -1,7 +1,7 @@
 /* Sessions: reusing a prefix gives the logits of a cold evaluation, whatever was edited; limits are errors, not crashes.
  *
- * Bound: the same rows are computed in other groups; every kernel gives a row the same bits in any group, so the logits must be
- * equal to the last bit. */
+ * Bound: the same rows are computed in other groups; every kernel gives a row the same bits in any group, so the logits must
+ * be equal to the last bit. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -189,7 +189,8 @@ static void test_cancel(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_prefix_reuse), cmocka_unit_test(test_append), cmocka_unit_test(test_media),
-                                       cmocka_unit_test(test_limits), cmocka_unit_test(test_cancel)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_prefix_reuse), cmocka_unit_test(test_append),
+                                       cmocka_unit_test(test_media), cmocka_unit_test(test_limits),
+                                       cmocka_unit_test(test_cancel)};
     return cmocka_run_group_tests(tests, open_micro, close_micro);
 }

@@ -482,6 +482,15 @@ static void mtp_follows_the_files(void **state) {
 /* ---- GGUF, edited --------------------------------------------------------------------------------------------------------
  */
 
+static exaone_status write_factors(void *ctx, exaone_writer *out, exaone_error *err) {
+    (void)err;
+    for (int i = 0; i < 16; i++) {
+        const float value = i == 15 ? *(const float *)ctx : 1;
+        exaone_writer_put(out, &value, sizeof value);
+    }
+    return EXAONE_OK;
+}
+
 /* A text file without tensors but with these keys: `omit` is left out, `key` has another value. */
 static const char *keys_only(const char *omit, const char *key, uint32_t value) {
     static const struct {
@@ -513,6 +522,11 @@ static const char *keys_only(const char *omit, const char *key, uint32_t value) 
     } else if (strcmp(omit, "text") == 0) {
         exaone_gguf_put_text(&w, "exaone4.attention.key_length", "32");
     }
+    static float last;
+    last = strcmp(omit, "factor nan") == 0 ? NAN : strcmp(omit, "factor inf") == 0 ? INFINITY : 0;
+    if (strncmp(omit, "factor ", 7) == 0) {
+        exaone_gguf_put_tensor(&w, "rope_freqs.weight", EXAONE_F32, 1, (const uint64_t[]){16}, write_factors, &last);
+    }
     const char *path = scratch_path("keys.gguf");
     assert_int_equal(exaone_gguf_writer_save(&w, path, &err), EXAONE_OK);
     exaone_gguf_writer_release(&w);
@@ -535,6 +549,10 @@ static void broken_gguf_values(void **state) {
         {"scaling", "", 0, "exaone4.rope.scaling.type is \"yarn\""},
         {"tokens", "", 0, "exaone4.vocab_size is 256, tokenizer.ggml.tokens has 2 entries"},
         {"text", "", 0, "exaone4.attention.key_length is not an integer"},
+        {"factor 0", "", 0, "rope_freqs.weight[15] is 0, it must be a positive number"},
+        {"factor nan", "", 0, "rope_freqs.weight[15] is nan"},
+        {"factor inf", "", 0, "rope_freqs.weight[15] is inf"},
+        {"factor 0", "exaone4.embedding_length", 256, "rope_freqs.weight: want [32]"},
         {"", "exaone4.block_count", 0, "exaone4.block_count is 0"},
         {"", "exaone4.block_count", 1, "exaone4.block_count is 1 with 1 nextn layers"},
         {"", "exaone4.block_count", 1000000000, "exaone4.block_count is 1000000000, it must be from 1 to 1025"},

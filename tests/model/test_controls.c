@@ -1,5 +1,5 @@
-/* Negative controls: well-known mistakes, made on purpose in a loaded model, must show in the fixtures far above the bound that
- * test_golden.c allows. A control that moves nothing would mean that the fixture cannot see the mistake. */
+/* Negative controls: well-known mistakes, made on purpose in a loaded model, must show in the fixtures far above the bound
+ * that test_golden.c allows. A control that moves nothing would mean that the fixture cannot see the mistake. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -52,7 +52,8 @@ static double with_mistake(mistake_fn *mistake, const char *stage, const char *n
     return d;
 }
 
-#define EACH_LAYER(e, l) for (exaone_layer *l = (e)->model.layers; l < (e)->model.layers + (e)->config.num_hidden_layers; l++)
+#define EACH_LAYER(e, l) \
+    for (exaone_layer *l = (e)->model.layers; l < (e)->model.layers + (e)->config.num_hidden_layers; l++)
 #define EACH_BLOCK(e, b) \
     for (exaone_vision_block *b = (e)->model.vision.blocks; b < (e)->model.vision.blocks + (e)->config.vision.depth; b++)
 
@@ -223,7 +224,8 @@ static void test_controls(void **state) {
     };
     for (size_t i = 0; i < sizeof controls / sizeof controls[0]; i++) {
         const control *c = &controls[i];
-        double clean = with_mistake(NULL, c->stage, c->name, c->mtp), wrong = with_mistake(c->mistake, c->stage, c->name, c->mtp);
+        double clean = with_mistake(NULL, c->stage, c->name, c->mtp),
+               wrong = with_mistake(c->mistake, c->stage, c->name, c->mtp);
         if (!(clean < 1e-5 && wrong > c->at_least)) {
             fail_msg("%s: L2 %.3g, want above %.3g (without it %.3g)", c->what, wrong, c->at_least, clean);
         }

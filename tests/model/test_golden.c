@@ -1,8 +1,8 @@
 /* Every stage of the model against the reference's numbers: tests/golden/model, through the same door that users have.
  *
  * Bound: relative L2 of a tensor at most 3 times the distance that the reference's own f32 run has to its f64 run
- * (stages/precision.json), because an engine that sums in another order makes rounding errors of the same size, not larger ones.
- * Tensors without such a distance are tables or integers: integers must be equal, tables within 1e-7. */
+ * (stages/precision.json), because an engine that sums in another order makes rounding errors of the same size, not larger
+ * ones. Tensors without such a distance are tables or integers: integers must be equal, tables within 1e-7. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -135,8 +135,8 @@ static int compare(const exaone_tensors *out, const exaone_tensors *fixture, con
         return 1;
     }
     if (exaone_tensor_elements(got) != exaone_tensor_elements(want) || got->dtype != want->dtype) {
-        print_error("%s %s: %llu values, the reference has %llu\n", stage, want_name, (unsigned long long)exaone_tensor_elements(got),
-                    (unsigned long long)exaone_tensor_elements(want));
+        print_error("%s %s: %llu values, the reference has %llu\n", stage, want_name,
+                    (unsigned long long)exaone_tensor_elements(got), (unsigned long long)exaone_tensor_elements(want));
         return 1;
     }
     if (want->dtype != EXAONE_F32) {
@@ -165,10 +165,10 @@ static exaone_tensors *forward(const exaone_tensors *in, const exaone_forward_op
 
 /* Is a fixture tensor an input (not to be compared)? */
 static bool is_input(const char *name) {
-    static const char *const inputs[] = {"input_ids", "attention_mask",      "position_ids",       "inputs_embeds",
-                                         "labels",    "num_items_in_batch",  "keep_last",          "keep_index",
-                                         "calls",     "pixel_values",        "image_grid_thw",     "pixel_values_videos",
-                                         "keep_mask_2d", "keep_index_2d",    "video_grid_thw"};
+    static const char *const inputs[] = {"input_ids",    "attention_mask",     "position_ids",   "inputs_embeds",
+                                         "labels",       "num_items_in_batch", "keep_last",      "keep_index",
+                                         "calls",        "pixel_values",       "image_grid_thw", "pixel_values_videos",
+                                         "keep_mask_2d", "keep_index_2d",      "video_grid_thw"};
     const char *dot = strrchr(name, '.');
     for (size_t i = 0; i < sizeof inputs / sizeof inputs[0]; i++) {
         if (strcmp(name, inputs[i]) == 0) {
@@ -269,7 +269,8 @@ static void test_long(void **state) {
         assert_non_null(got);
         assert_non_null(want);
         uint64_t skip = (got->dims[1] - want->dims[1]) * got->dims[2];
-        assert_int_equal(exaone_tensors_add(tail, name, EXAONE_F32, 3, want->dims, (const float *)got->data + skip, &err), EXAONE_OK);
+        assert_int_equal(exaone_tensors_add(tail, name, EXAONE_F32, 3, want->dims, (const float *)got->data + skip, &err),
+                         EXAONE_OK);
         bad += compare(tail, fixture, "long", name, name);
     }
     exaone_tensors_free(tail);
@@ -348,8 +349,8 @@ static void generate_case(const exaone_tensors *fixture, const char *name, size_
             for (uint64_t k = 0; k < exaone_tensor_elements(want); k++) {
                 double d = fabs((double)((float *)got->data)[k] - (double)((float *)want->data)[k]);
                 if (!(d < 2e-4)) {
-                    fail_msg("%s at %llu: %g, the reference has %g", key, (unsigned long long)k, (double)((float *)got->data)[k],
-                             (double)((float *)want->data)[k]);
+                    fail_msg("%s at %llu: %g, the reference has %g", key, (unsigned long long)k,
+                             (double)((float *)got->data)[k], (double)((float *)want->data)[k]);
                 }
             }
         }
@@ -382,17 +383,20 @@ static void test_generate(void **state) {
     exaone_tensors_free(fixture);
 }
 
-#define STAGES(open)                                                                                                       \
-    cmocka_unit_test_setup_teardown(test_vision, open, close_set), cmocka_unit_test_setup_teardown(test_text, open, close_set), \
-        cmocka_unit_test_setup_teardown(test_batch, open, close_set),                                                      \
-        cmocka_unit_test_setup_teardown(test_positions, open, close_set),                                                  \
-        cmocka_unit_test_setup_teardown(test_loss, open, close_set), cmocka_unit_test_setup_teardown(test_cache, open, close_set), \
-        cmocka_unit_test_setup_teardown(test_long, open, close_set),                                                       \
-        cmocka_unit_test_setup_teardown(test_multimodal, open, close_set),                                                 \
-        cmocka_unit_test_setup_teardown(test_mtp, open, close_set), cmocka_unit_test_setup_teardown(test_generate, open, close_set)
+#define STAGES(open)                                                       \
+    cmocka_unit_test_setup_teardown(test_vision, open, close_set),         \
+        cmocka_unit_test_setup_teardown(test_text, open, close_set),       \
+        cmocka_unit_test_setup_teardown(test_batch, open, close_set),      \
+        cmocka_unit_test_setup_teardown(test_positions, open, close_set),  \
+        cmocka_unit_test_setup_teardown(test_loss, open, close_set),       \
+        cmocka_unit_test_setup_teardown(test_cache, open, close_set),      \
+        cmocka_unit_test_setup_teardown(test_long, open, close_set),       \
+        cmocka_unit_test_setup_teardown(test_multimodal, open, close_set), \
+        cmocka_unit_test_setup_teardown(test_mtp, open, close_set),        \
+        cmocka_unit_test_setup_teardown(test_generate, open, close_set)
 
 int main(void) {
-    const struct CMUnitTest tests[] = {STAGES(open_micro), STAGES(open_nano), STAGES(open_micro_scalar), STAGES(open_micro_gguf),
-                                       STAGES(open_nano_gguf)};
+    const struct CMUnitTest tests[] = {STAGES(open_micro), STAGES(open_nano), STAGES(open_micro_scalar),
+                                       STAGES(open_micro_gguf), STAGES(open_nano_gguf)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,18 +23,18 @@ static void expect(const int32_t *got, size_t n_got, const int32_t *want, size_t
     assert_int_equal(n_got, n_want);
     assert_memory_equal(got, want, n_want * sizeof *want);
 }
-#define EXPECT(got, n, ...)                                                                                                \
-    do {                                                                                                                   \
-        const int32_t want[] = {__VA_ARGS__};                                                                              \
-        expect(got, n, want, sizeof want / sizeof want[0]);                                                                \
+#define EXPECT(got, n, ...)                                 \
+    do {                                                    \
+        const int32_t want[] = {__VA_ARGS__};               \
+        expect(got, n, want, sizeof want / sizeof want[0]); \
     } while (0)
 
 /* The worked examples of docs/model.md. */
 static void test_windows(void **state) {
     (void)state;
     exaone_vision_plan p = plan_of(1, 12, 10);
-    EXPECT(p.window_index, p.n_units, 0, 1, 2, 3, 5, 6, 7, 8, 10, 11, 12, 13, 15, 16, 17, 18, 4, 9, 14, 19, 20, 21, 22, 23, 25, 26, 27,
-           28, 24, 29);
+    EXPECT(p.window_index, p.n_units, 0, 1, 2, 3, 5, 6, 7, 8, 10, 11, 12, 13, 15, 16, 17, 18, 4, 9, 14, 19, 20, 21, 22, 23,
+           25, 26, 27, 28, 24, 29);
     EXPECT(p.window_bounds, p.n_windows + 1, 0, 64, 80, 112, 120);
     EXPECT(p.frame_bounds, p.n_frames + 1, 0, 120);
     for (size_t i = 0; i < p.n_units; i++) {
@@ -57,7 +57,8 @@ static void test_windows(void **state) {
 
 static void test_bad_grids(void **state) {
     (void)state;
-    static const int64_t grids[][3] = {{0, 8, 8}, {1, 7, 8}, {1, 8, 3}, {-1, 8, 8}, {1, 1 << 20, 1 << 20}, {INT64_MAX, 2, 2}};
+    static const int64_t grids[][3] = {{0, 8, 8},        {1, 7, 8}, {1, 8, 3}, {-1, 8, 8}, {1, 1 << 20, 1 << 20},
+                                       {INT64_MAX, 2, 2}};
     for (size_t i = 0; i < sizeof grids / sizeof grids[0]; i++) {
         exaone_vision_plan p;
         exaone_error err = {0};
@@ -71,15 +72,25 @@ static void test_bad_grids(void **state) {
 static void test_frequencies(void **state) {
     (void)state;
     exaone_config c = {.head_dim = 128};
-    c.rope = (exaone_rope_config){.rope_theta = 1e6, .llama3 = true, .factor = 16, .low_freq_factor = 1, .high_freq_factor = 4,
+    c.rope = (exaone_rope_config){.rope_theta = 1e6,
+                                  .llama3 = true,
+                                  .factor = 16,
+                                  .low_freq_factor = 1,
+                                  .high_freq_factor = 4,
                                   .original_max_position_embeddings = 8192};
     float f[64];
     exaone_rope_text_frequencies(&c, f);
     static const struct {
         int i;
         double f;
-    } want[] = {{0, 1},  {26, 3.651741273e-3}, {27, 2.792574273e-3}, {31, 3.171880715e-4}, {32, 1.574366543e-4},
-                {33, 6.312133240e-5}, {34, 4.058635197e-5}, {63, 7.755861005e-8}};
+    } want[] = {{0, 1},
+                {26, 3.651741273e-3},
+                {27, 2.792574273e-3},
+                {31, 3.171880715e-4},
+                {32, 1.574366543e-4},
+                {33, 6.312133240e-5},
+                {34, 4.058635197e-5},
+                {63, 7.755861005e-8}};
     for (size_t i = 0; i < sizeof want / sizeof want[0]; i++) {
         assert_true(fabs((double)f[want[i].i] / want[i].f - 1) < 4e-7);
     }

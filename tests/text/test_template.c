@@ -1,7 +1,8 @@
 /* The chat template against tests/golden/edges/template, byte for byte.
  *
- * Where the reference fails by an accident of its language (list as assistant content, …) the renderer does the sensible thing;
- * such cases must not crash. The list as first system message prints as the reference prints it under strict_reference. */
+ * Where the reference fails by an accident of its language (list as assistant content, …) the renderer does the sensible
+ * thing; such cases must not crash. The list as first system message prints as the reference prints it under
+ * strict_reference. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -142,9 +143,16 @@ static void test_known(void **state) {
 
 static void test_refused(void **state) {
     (void)state;
-    static const char *const bad[] = {"", "[]", "{}", "{\"messages\": []}", "{\"messages\": {}}", "{\"messages\": [1]}",
-                                      "{\"messages\": [{\"role\": \"x\"}]}", "{\"messages\": [{\"role\": \"user\", \"content\": \"\\ud800\"}]}",
-                                      "{\"messages\": [{\"role\": \"user\", \"content\": 5}]}", "{\"request_json\": \"{\"}"};
+    static const char *const bad[] = {"",
+                                      "[]",
+                                      "{}",
+                                      "{\"messages\": []}",
+                                      "{\"messages\": {}}",
+                                      "{\"messages\": [1]}",
+                                      "{\"messages\": [{\"role\": \"x\"}]}",
+                                      "{\"messages\": [{\"role\": \"user\", \"content\": \"\\ud800\"}]}",
+                                      "{\"messages\": [{\"role\": \"user\", \"content\": 5}]}",
+                                      "{\"request_json\": \"{\"}"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         exaone_error err = {0};
         exaone_rendered r;
@@ -155,7 +163,8 @@ static void test_refused(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_cases), cmocka_unit_test(test_lists), cmocka_unit_test(test_trust),
-                                       cmocka_unit_test(test_known), cmocka_unit_test(test_refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_cases), cmocka_unit_test(test_lists),
+                                       cmocka_unit_test(test_trust), cmocka_unit_test(test_known),
+                                       cmocka_unit_test(test_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

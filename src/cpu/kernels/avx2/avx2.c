@@ -1,5 +1,5 @@
-/* AVX2 + FMA + F16C kernels. One output of a matrix product is two chains of 8 lanes over rising i, then a fixed reduction, then
- * the scalar tail: the same whatever the number of rows and outputs of the call. */
+/* AVX2 + FMA + F16C kernels. One output of a matrix product is two chains of 8 lanes over rising i, then a fixed reduction,
+ * then the scalar tail: the same whatever the number of rows and outputs of the call. */
 #include "cpu/kernels/kernels.h"
 
 #if defined(__x86_64__)
@@ -42,63 +42,63 @@ static inline float load1_f16(const void *w, size_t i) {
 }
 
 /* A tile of R rows by O outputs; R and O are constants after inlining. Two chains per output: even and odd groups of 8. */
-#define TILE(type)                                                                                                         \
-    static inline __attribute__((always_inline)) void tile_##type(                                                         \
-        float *out, size_t out_stride, const float *x, size_t x_stride, const void *w, const float *bias, size_t o0,       \
-        size_t n_in, const size_t R, const size_t O) {                                                                     \
-        __m256 acc[2][4][2];                                                                                               \
-        for (size_t r = 0; r < R; r++) {                                                                                   \
-            for (size_t o = 0; o < O; o++) {                                                                               \
-                acc[r][o][0] = acc[r][o][1] = _mm256_setzero_ps();                                                         \
-            }                                                                                                              \
-        }                                                                                                                  \
-        size_t i = 0;                                                                                                      \
-        for (; i + 16 <= n_in; i += 16) {                                                                                  \
-            for (size_t o = 0; o < O; o++) {                                                                               \
-                __m256 w0 = load8_##type(w, (o0 + o) * n_in + i), w1 = load8_##type(w, (o0 + o) * n_in + i + 8);           \
-                for (size_t r = 0; r < R; r++) {                                                                           \
-                    acc[r][o][0] = _mm256_fmadd_ps(_mm256_loadu_ps(x + r * x_stride + i), w0, acc[r][o][0]);               \
-                    acc[r][o][1] = _mm256_fmadd_ps(_mm256_loadu_ps(x + r * x_stride + i + 8), w1, acc[r][o][1]);           \
-                }                                                                                                          \
-            }                                                                                                              \
-        }                                                                                                                  \
-        if (i + 8 <= n_in) {                                                                                               \
-            for (size_t o = 0; o < O; o++) {                                                                               \
-                __m256 w0 = load8_##type(w, (o0 + o) * n_in + i);                                                          \
-                for (size_t r = 0; r < R; r++) {                                                                           \
-                    acc[r][o][0] = _mm256_fmadd_ps(_mm256_loadu_ps(x + r * x_stride + i), w0, acc[r][o][0]);               \
-                }                                                                                                          \
-            }                                                                                                              \
-            i += 8;                                                                                                        \
-        }                                                                                                                  \
-        for (size_t r = 0; r < R; r++) {                                                                                   \
-            for (size_t o = 0; o < O; o++) {                                                                               \
-                float sum = reduce(_mm256_add_ps(acc[r][o][0], acc[r][o][1]));                                             \
-                for (size_t t = i; t < n_in; t++) {                                                                        \
-                    sum = fmaf(x[r * x_stride + t], load1_##type(w, (o0 + o) * n_in + t), sum);                            \
-                }                                                                                                          \
-                out[r * out_stride + o0 + o] = bias ? sum + bias[o0 + o] : sum;                                            \
-            }                                                                                                              \
-        }                                                                                                                  \
-    }                                                                                                                      \
-    static void matmul_##type(float *out, size_t out_stride, const float *x, size_t x_stride, size_t n_rows,               \
-                              const void *w, const float *bias, size_t n_out, size_t n_in) {                               \
-        size_t o = 0;                                                                                                      \
-        for (; o + 4 <= n_out; o += 4) {                                                                                   \
-            size_t r = 0;                                                                                                  \
-            for (; r + 2 <= n_rows; r += 2) {                                                                              \
-                tile_##type(out + r * out_stride, out_stride, x + r * x_stride, x_stride, w, bias, o, n_in, 2, 2);         \
-                tile_##type(out + r * out_stride, out_stride, x + r * x_stride, x_stride, w, bias, o + 2, n_in, 2, 2);     \
-            }                                                                                                              \
-            if (r < n_rows) {                                                                                              \
-                tile_##type(out + r * out_stride, out_stride, x + r * x_stride, x_stride, w, bias, o, n_in, 1, 4);         \
-            }                                                                                                              \
-        }                                                                                                                  \
-        for (; o < n_out; o++) {                                                                                           \
-            for (size_t r = 0; r < n_rows; r++) {                                                                          \
-                tile_##type(out + r * out_stride, out_stride, x + r * x_stride, x_stride, w, bias, o, n_in, 1, 1);         \
-            }                                                                                                              \
-        }                                                                                                                  \
+#define TILE(type)                                                                                                          \
+    static inline __attribute__((always_inline)) void tile_##type(float *out, size_t out_stride, const float *x,            \
+                                                                  size_t x_stride, const void *w, const float *bias,        \
+                                                                  size_t o0, size_t n_in, const size_t R, const size_t O) { \
+        __m256 acc[2][4][2];                                                                                                \
+        for (size_t r = 0; r < R; r++) {                                                                                    \
+            for (size_t o = 0; o < O; o++) {                                                                                \
+                acc[r][o][0] = acc[r][o][1] = _mm256_setzero_ps();                                                          \
+            }                                                                                                               \
+        }                                                                                                                   \
+        size_t i = 0;                                                                                                       \
+        for (; i + 16 <= n_in; i += 16) {                                                                                   \
+            for (size_t o = 0; o < O; o++) {                                                                                \
+                __m256 w0 = load8_##type(w, (o0 + o) * n_in + i), w1 = load8_##type(w, (o0 + o) * n_in + i + 8);            \
+                for (size_t r = 0; r < R; r++) {                                                                            \
+                    acc[r][o][0] = _mm256_fmadd_ps(_mm256_loadu_ps(x + r * x_stride + i), w0, acc[r][o][0]);                \
+                    acc[r][o][1] = _mm256_fmadd_ps(_mm256_loadu_ps(x + r * x_stride + i + 8), w1, acc[r][o][1]);            \
+                }                                                                                                           \
+            }                                                                                                               \
+        }                                                                                                                   \
+        if (i + 8 <= n_in) {                                                                                                \
+            for (size_t o = 0; o < O; o++) {                                                                                \
+                __m256 w0 = load8_##type(w, (o0 + o) * n_in + i);                                                           \
+                for (size_t r = 0; r < R; r++) {                                                                            \
+                    acc[r][o][0] = _mm256_fmadd_ps(_mm256_loadu_ps(x + r * x_stride + i), w0, acc[r][o][0]);                \
+                }                                                                                                           \
+            }                                                                                                               \
+            i += 8;                                                                                                         \
+        }                                                                                                                   \
+        for (size_t r = 0; r < R; r++) {                                                                                    \
+            for (size_t o = 0; o < O; o++) {                                                                                \
+                float sum = reduce(_mm256_add_ps(acc[r][o][0], acc[r][o][1]));                                              \
+                for (size_t t = i; t < n_in; t++) {                                                                         \
+                    sum = fmaf(x[r * x_stride + t], load1_##type(w, (o0 + o) * n_in + t), sum);                             \
+                }                                                                                                           \
+                out[r * out_stride + o0 + o] = bias ? sum + bias[o0 + o] : sum;                                             \
+            }                                                                                                               \
+        }                                                                                                                   \
+    }                                                                                                                       \
+    static void matmul_##type(float *out, size_t out_stride, const float *x, size_t x_stride, size_t n_rows, const void *w, \
+                              const float *bias, size_t n_out, size_t n_in) {                                               \
+        size_t o = 0;                                                                                                       \
+        for (; o + 4 <= n_out; o += 4) {                                                                                    \
+            size_t r = 0;                                                                                                   \
+            for (; r + 2 <= n_rows; r += 2) {                                                                               \
+                tile_##type(out + r * out_stride, out_stride, x + r * x_stride, x_stride, w, bias, o, n_in, 2, 2);          \
+                tile_##type(out + r * out_stride, out_stride, x + r * x_stride, x_stride, w, bias, o + 2, n_in, 2, 2);      \
+            }                                                                                                               \
+            if (r < n_rows) {                                                                                               \
+                tile_##type(out + r * out_stride, out_stride, x + r * x_stride, x_stride, w, bias, o, n_in, 1, 4);          \
+            }                                                                                                               \
+        }                                                                                                                   \
+        for (; o < n_out; o++) {                                                                                            \
+            for (size_t r = 0; r < n_rows; r++) {                                                                           \
+                tile_##type(out + r * out_stride, out_stride, x + r * x_stride, x_stride, w, bias, o, n_in, 1, 1);          \
+            }                                                                                                               \
+        }                                                                                                                   \
     }
 TILE(f32)
 TILE(bf16)

@@ -16,18 +16,18 @@ static float load_f16(const void *w, size_t i) {
     return exaone_f16_to_f32(((const uint16_t *)w)[i]);
 }
 
-#define MATMUL(type)                                                                                                       \
-    static void matmul_##type(float *out, size_t out_stride, const float *x, size_t x_stride, size_t n_rows,               \
-                              const void *w, const float *bias, size_t n_out, size_t n_in) {                               \
-        for (size_t r = 0; r < n_rows; r++) {                                                                              \
-            for (size_t o = 0; o < n_out; o++) {                                                                           \
-                double sum = bias ? (double)bias[o] : 0.0;                                                                 \
-                for (size_t i = 0; i < n_in; i++) {                                                                        \
-                    sum += (double)x[r * x_stride + i] * (double)load_##type(w, o * n_in + i);                             \
-                }                                                                                                          \
-                out[r * out_stride + o] = (float)sum;                                                                      \
-            }                                                                                                              \
-        }                                                                                                                  \
+#define MATMUL(type)                                                                                                        \
+    static void matmul_##type(float *out, size_t out_stride, const float *x, size_t x_stride, size_t n_rows, const void *w, \
+                              const float *bias, size_t n_out, size_t n_in) {                                               \
+        for (size_t r = 0; r < n_rows; r++) {                                                                               \
+            for (size_t o = 0; o < n_out; o++) {                                                                            \
+                double sum = bias ? (double)bias[o] : 0.0;                                                                  \
+                for (size_t i = 0; i < n_in; i++) {                                                                         \
+                    sum += (double)x[r * x_stride + i] * (double)load_##type(w, o * n_in + i);                              \
+                }                                                                                                           \
+                out[r * out_stride + o] = (float)sum;                                                                       \
+            }                                                                                                               \
+        }                                                                                                                   \
     }
 MATMUL(f32)
 MATMUL(bf16)
