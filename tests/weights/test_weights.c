@@ -101,6 +101,9 @@ static void wrong_questions_are_answered_with_names(void **state) {
     assert_int_equal(exaone_weights_get(w, name, EXAONE_DTYPES_FLOAT, 1, dims + 1, &t, &err), EXAONE_ERR_MODEL);
     assert_int_equal(exaone_weights_get(w, name, EXAONE_DTYPE_BIT(EXAONE_F32), 1, dims, &t, &err), EXAONE_ERR_UNSUPPORTED);
     assert_non_null(strstr(err.message, "has it as BF16, which is not computed by this version"));
+    assert_int_equal(exaone_weights_get(w, "mtp.fc.weight", EXAONE_DTYPES_FLOAT, 1, dims, &t, &err), EXAONE_ERR_MODEL);
+    assert_non_null(strstr(err.message, "mtp.fc.weight: want [128], "));
+    assert_non_null(strstr(err.message, " has [128, 256]"));
     assert_int_equal(exaone_weights_get(w, "model.language_model.gone", EXAONE_DTYPES_FLOAT, 1, dims, &t, &err),
                      EXAONE_ERR_MODEL);
     assert_non_null(strstr(err.message, "model.language_model.gone: not in "));
