@@ -1,9 +1,14 @@
 /* Python string rules: see pystring.h. */
 #include "text/pystring.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include <utf8proc.h>
+
+#include "base/mem.h"
 #include "base/utf8.h"
+#include "text/unicode.h"
 
 bool exaone_python_space(uint32_t c) {
     return (c >= 0x09 && c <= 0x0d) || (c >= 0x1c && c <= 0x20) || c == 0x85 || c == 0xa0 || c == 0x1680 ||
@@ -17,12 +22,17 @@ exaone_slice exaone_python_strip(exaone_slice s) {
         s.text += len;
         s.n -= len;
     }
+    return exaone_python_rstrip(s);
+}
+
+exaone_slice exaone_python_rstrip(exaone_slice s) {
+    uint32_t code;
     while (s.n > 0) {
         size_t start = s.n - 1;
         while (start > 0 && s.n - start < 4 && ((uint8_t)s.text[start] & 0xc0) == 0x80) {
             start--;
         }
-        len = exaone_utf8_decode((const uint8_t *)s.text + start, s.n - start, &code);
+        size_t len = exaone_utf8_decode((const uint8_t *)s.text + start, s.n - start, &code);
         if (len != s.n - start || !exaone_python_space(code)) {
             break;
         }
@@ -53,31 +63,75 @@ size_t exaone_slice_rfind(exaone_slice s, exaone_slice needle) {
     return SIZE_MAX;
 }
 
+/* str.isprintable beyond ASCII: no control, format, private, unassigned or separating character. */
+static bool printable(uint32_t code) {
+    exaone_class known = exaone_unicode_class(code);
+    if (known == EXAONE_CLASS_LETTER || known == EXAONE_CLASS_NUMBER || known == EXAONE_CLASS_MARK) {
+        return true;
+    }
+    utf8proc_category_t c = utf8proc_category((utf8proc_int32_t)code);
+    return (c >= UTF8PROC_CATEGORY_PC && c <= UTF8PROC_CATEGORY_SO);
+}
+
+static void repr_code(exaone_buf *out, const char *bytes, size_t len, uint32_t code, char quote) {
+    static const char named[] = "\n\r\t\\", letter[] = "nrt\\";
+    const char *at = code && code < 0x80 ? strchr(named, (int)code) : NULL;
+    if (at || code == (uint32_t)quote) {
+        exaone_buf_putc(out, '\\');
+        exaone_buf_putc(out, at ? letter[at - named] : quote);
+    } else if ((code >= 0x20 && code < 0x7f) || (code >= 0x80 && printable(code))) {
+        exaone_buf_append(out, bytes, len);
+    } else {
+        exaone_buf_printf(out, code < 0x100 ? "\\x%02x" : code < 0x10000 ? "\\u%04x" : "\\U%08x", (unsigned)code);
+    }
+}
+
 static void repr_string(exaone_buf *out, const char *text, size_t n) {
     bool single = n && memchr(text, '\'', n), twice = n && memchr(text, '"', n);
     char quote = single && !twice ? '"' : '\'';
     exaone_buf_putc(out, quote);
-    for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (c == '\\' || c == (unsigned char)quote) {
-            exaone_buf_printf(out, "\\%c", c);
-        } else if (c == '\n') {
-            exaone_buf_puts(out, "\\n");
-        } else if (c == '\r') {
-            exaone_buf_puts(out, "\\r");
-        } else if (c == '\t') {
-            exaone_buf_puts(out, "\\t");
-        } else if (c < 0x20 || c == 0x7f) {
-            exaone_buf_printf(out, "\\x%02x", c);
+    for (size_t i = 0, len; i < n; i += len) {
+        uint32_t code;
+        len = exaone_utf8_decode((const uint8_t *)text + i, n - i, &code);
+        if (len == 0) { /* not from a JSON reader */
+            len = 1;
+            code = 0xfffd;
+            exaone_buf_puts(out, "\xef\xbf\xbd");
         } else {
-            exaone_buf_putc(out, (char)c);
+            repr_code(out, text + i, len, code, quote);
         }
     }
     exaone_buf_putc(out, quote);
 }
 
+static void repr_number(exaone_buf *out, const exaone_json *j) {
+    double x;
+    if (!exaone_json_is_integer(j) && !exaone_json_double(j, &x)) {
+        exaone_buf_puts(out, j->text[0] == '-' ? "-inf" : "inf");
+    } else {
+        exaone_json_put_python(out, j);
+    }
+}
+
+static void repr_object(exaone_buf *out, const exaone_json *j) {
+    const exaone_json **values = exaone_mem_array(j->len, sizeof *values);
+    bool any = false, ok = values && exaone_json_members(j, values);
+    exaone_buf_putc(out, '{');
+    for (size_t i = 0; ok && i < j->len; i++) {
+        if (values[i]) {
+            exaone_buf_puts(out, any ? ", " : "");
+            repr_string(out, values[i]->key, values[i]->key_len);
+            exaone_buf_puts(out, ": ");
+            exaone_python_repr(out, values[i]);
+            any = true;
+        }
+    }
+    exaone_buf_putc(out, '}');
+    out->failed = out->failed || !ok;
+    free(values);
+}
+
 void exaone_python_repr(exaone_buf *out, const exaone_json *j) { /* depth is bounded by the JSON reader */
-    bool object = j->type == EXAONE_JSON_OBJECT;
     switch (j->type) {
     case EXAONE_JSON_NULL:
         exaone_buf_puts(out, "None");
@@ -89,23 +143,21 @@ void exaone_python_repr(exaone_buf *out, const exaone_json *j) { /* depth is bou
         exaone_buf_puts(out, "True");
         break;
     case EXAONE_JSON_NUMBER:
-        exaone_json_put(out, j);
+        repr_number(out, j);
         break;
     case EXAONE_JSON_STRING:
         repr_string(out, j->text, j->len);
         break;
     case EXAONE_JSON_ARRAY:
-    case EXAONE_JSON_OBJECT:
-        exaone_buf_putc(out, object ? '{' : '[');
+        exaone_buf_putc(out, '[');
         for (const exaone_json *m = j->first; m; m = m->next) {
-            if (object) {
-                repr_string(out, m->key, m->key_len);
-                exaone_buf_puts(out, ": ");
-            }
             exaone_python_repr(out, m);
             exaone_buf_puts(out, m->next ? ", " : "");
         }
-        exaone_buf_putc(out, object ? '}' : ']');
+        exaone_buf_putc(out, ']');
+        break;
+    case EXAONE_JSON_OBJECT:
+        repr_object(out, j);
         break;
     }
 }
