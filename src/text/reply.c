@@ -1,451 +1,345 @@
-/* The reply parser: reasoning, content and tool calls of a model's text, for any cut of it (docs/model.md, "Replies").
+/* The reply parser: what a model wrote, as reasoning, content and tool calls (docs/model.md, "Replies").
  *
- * All bytes stay in `raw`; `pos` is the first one not yet decided. Held back until decided: white space at the end of a text
- * (a call behind it drops it), what may become a tag, an open <tool_call> region, and in the reasoning everything from the
- * first <tool_call> on (a </think> makes it a thought, the end of the text perhaps a call).
+ * One pass over the bytes, independent of how they arrive. All text is kept; positions below are offsets into it.
  *
- * Time is linear: a region that cannot be JSON any more ('<' or '\' outside a string, no '{' first) is given up at once. Of
- * two regions that begin at different places one is outside a string where the other is inside, so that the next closing tag
- * ends one of them; no byte is read by more than a few scans. */
+ *   HEAD     white space and one <think> at the start
+ *   THINK    up to the first </think>. With tools: from the first <tool_call> on, reasoning is held back while what follows
+ * is nothing but complete calls, because such calls count if the text ends there CONTENT  up to the next <tool_call> REGION
+ * behind <tool_call>: held back until it is known to be a call or not BROKEN   behind <tool_call>, known to be no call:
+ * content up to the first </tool_call>
+ *
+ * White space here is space, tab, CR and LF. */
+#include "exaone/chat.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "exaone/chat.h"
+#include "text/reply_call.h"
 
-enum { MAX_RAW = 64 << 20, MAX_OUT = MAX_RAW + (8 << 20), MAX_REGION = 1 << 20, MEMORY_PER_BYTE = 96 };
+enum { MAX_REPLY = 64 << 20 };
 
-static const char THINK[] = "<think>", THINK_END[] = "</think>", CALL[] = "<tool_call>", CALL_END[] = "</tool_call>";
+static const char think_open[] = "<think>", think_close[] = "</think>", call_open[] = "<tool_call>",
+                  call_close[] = "</tool_call>";
 
-typedef enum { START, REASONING, THOUGHT_CALL, CONTENT, REGION, BROKEN, DONE } phase;
-
-/* A text that grows; its trailing white space waits in `held`. */
+/* Text that goes out without the white space at its ends. */
 typedef struct {
-    exaone_buf out, held;
-    bool trim; /* drop white space until text comes */
-    bool join; /* put a newline before that text if there was text before */
+    exaone_buf out;
+    size_t from;    /* text[from ..) has not gone out */
+    size_t blank;   /* text[from .. blank) is known to be white space */
+    bool lead;      /* white space here is dropped */
+    bool separator; /* one newline goes before the next piece */
 } sink;
 
-typedef struct {
-    size_t start, scan; /* of the body; next byte to look at */
-    size_t close;       /* the first closing tag of all, SIZE_MAX while none was seen */
-    bool quoted, opened;
-} region;
+typedef enum { HEAD, THINK, CONTENT, REGION, BROKEN } phase;
 
-typedef struct {
-    char *name, *arguments;
-} call;
+/* Calls at the end of thinking that has not been closed. */
+typedef enum { NO_TAIL, TAIL_REGION, TAIL_BETWEEN, DEAD_TAIL } tail_phase;
 
 struct exaone_reply {
     bool thinking, tools, finished, stopped;
-    bool no_memory;
     phase phase;
-    exaone_buf raw;
-    size_t pos, scan;
-    region region;
+    exaone_buf text;
+    size_t at;   /* HEAD, CONTENT, BROKEN: text[at ..) is not looked at; THINK: </think> does not begin before */
+    size_t open; /* REGION, BROKEN: where <tool_call> begins */
+    tail_phase tail;
+    size_t tail_at, tail_open; /* as at and open; everything from tail_open on is held back */
+    exaone_call_scan scan;
     sink reasoning, content;
-    exaone_buf calls; /* of call */
+    exaone_call_list calls, tail_calls;
 };
-
-static bool is_white(char c) {
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
-static void sink_put(sink *s, const char *p, size_t n) {
-    size_t begin = 0, end = n;
-    while (end > 0 && is_white(p[end - 1])) {
-        end--;
-    }
-    if (end > 0) {
-        while (s->trim && is_white(p[begin])) {
-            begin++;
-        }
-        if (s->join && s->out.len) {
-            exaone_buf_putc(&s->out, '\n');
-        }
-        exaone_buf_append(&s->out, s->held.data ? s->held.data : "", s->held.len);
-        exaone_buf_clear(&s->held);
-        exaone_buf_append(&s->out, p + begin, end - begin);
-        s->trim = s->join = false;
-    }
-    if (!s->trim && end < n) {
-        exaone_buf_append(&s->held, p + end, n - end);
-    }
-}
-
-static void sink_flush(sink *s) {
-    exaone_buf_append(&s->out, s->held.data ? s->held.data : "", s->held.len);
-    exaone_buf_clear(&s->held);
-}
-
-/* Passes raw[pos .. end) on. */
-static void emit(exaone_reply *r, sink *s, size_t end) {
-    if (end > r->pos) {
-        sink_put(s, r->raw.data + r->pos, end - r->pos);
-        r->pos = end;
-    }
-}
-
-/* Whether `tag` stands at `at`; *cut: the text ends inside it. */
-static bool tag_at(const exaone_reply *r, size_t at, const char *tag, bool *cut) {
-    size_t n = strlen(tag), left = r->raw.len - at;
-    *cut = left < n && (left == 0 || memcmp(r->raw.data + at, tag, left) == 0);
-    return left >= n && memcmp(r->raw.data + at, tag, n) == 0;
-}
-
-/* The first of two tags (b may be NULL) from `from` on: true and its place. Else *at is where the text may begin one. */
-static bool find_tag(const exaone_reply *r, size_t from, const char *a, const char *b, size_t *at, const char **which) {
-    size_t i = from;
-    while (i < r->raw.len) {
-        const char *p = memchr(r->raw.data + i, '<', r->raw.len - i);
-        if (!p) {
-            break;
-        }
-        i = (size_t)(p - r->raw.data);
-        bool cut_a, cut_b = false;
-        bool is_a = tag_at(r, i, a, &cut_a);
-        if (is_a || (b && tag_at(r, i, b, &cut_b))) {
-            *at = i;
-            *which = is_a ? a : b;
-            return true;
-        }
-        if (cut_a || cut_b) {
-            *at = i;
-            return false;
-        }
-        i++;
-    }
-    *at = r->raw.len;
-    return false;
-}
-
-/* ---- calls ---- */
-
-/* The arguments as JSON text: a string that holds an object is unwrapped. */
-static char *arguments_text(const exaone_json *j, bool *no_memory) {
-    exaone_buf b;
-    exaone_arena arena;
-    exaone_json *inner = NULL;
-    exaone_buf_init(&b, MAX_OUT);
-    bool none = !j || j->type == EXAONE_JSON_NULL, text = !none && j->type == EXAONE_JSON_STRING;
-    exaone_arena_init(&arena, text ? j->len * MEMORY_PER_BYTE + (1 << 16) : 1);
-    if (none) {
-        exaone_buf_puts(&b, "{}");
-    } else if (text && exaone_json_parse(j->text, j->len, &arena, &inner, NULL) == EXAONE_OK &&
-               exaone_json_is(inner, EXAONE_JSON_OBJECT)) {
-        exaone_json_put(&b, inner);
-    } else {
-        exaone_json_put(&b, j);
-    }
-    exaone_arena_release(&arena);
-    char *out = b.failed ? NULL : exaone_buf_take(&b, NULL);
-    exaone_buf_release(&b);
-    *no_memory = *no_memory || !out;
-    return out;
-}
-
-/* Reads text as one call: true and the call (the caller's), or false. */
-static bool read_call(exaone_reply *r, const char *text, size_t n, call *out) {
-    exaone_arena arena;
-    exaone_json *j;
-    bool ok = false;
-    exaone_arena_init(&arena, n * MEMORY_PER_BYTE + (1 << 16));
-    if (exaone_json_parse(text, n, &arena, &j, NULL) == EXAONE_OK) {
-        const exaone_json *name = exaone_json_get(j, "name"), *arguments = exaone_json_get(j, "arguments");
-        arguments = arguments ? arguments : exaone_json_get(j, "parameters");
-        if (exaone_json_is(name, EXAONE_JSON_STRING) && name->len && !memchr(name->text, 0, name->len)) {
-            out->name = exaone_mem_string(name->text, name->len);
-            out->arguments = arguments_text(arguments, &r->no_memory);
-            ok = out->name && out->arguments;
-            r->no_memory = r->no_memory || !ok;
-        }
-    }
-    exaone_arena_release(&arena);
-    if (!ok && r->no_memory) {
-        free(out->name);
-        free(out->arguments);
-    }
-    return ok;
-}
-
-static void add_call(exaone_reply *r, call *c) {
-    if (!exaone_buf_append(&r->calls, c, sizeof *c)) {
-        free(c->name);
-        free(c->arguments);
-        r->no_memory = true;
-    }
-}
-
-static void region_open(region *g, size_t start) {
-    *g = (region){.start = start, .scan = start, .close = SIZE_MAX};
-}
-
-typedef enum { OPEN, IS_CALL, IS_TEXT } region_state;
-
-/* At a '<' of the body. */
-static region_state region_angle(exaone_reply *r, region *g, bool final, call *c) {
-    bool cut;
-    bool closes = tag_at(r, g->scan, CALL_END, &cut);
-    if (closes && g->close == SIZE_MAX) {
-        g->close = g->scan;
-    }
-    if (cut && !final) {
-        return OPEN;
-    }
-    if (!g->quoted) {
-        return closes && read_call(r, r->raw.data + g->start, g->scan - g->start, c) ? IS_CALL : IS_TEXT;
-    }
-    g->scan++;
-    return OPEN;
-}
-
-/* Continues to read a region. IS_CALL: *c is the call and g->scan its closing tag (or the end of the text). IS_TEXT: the
- * region is text up to g->close, or up to the first closing tag still to come. final: the text ends here. */
-static region_state region_read(exaone_reply *r, region *g, bool final, call *c) {
-    *c = (call){0};
-    while (g->scan < r->raw.len) {
-        char x = r->raw.data[g->scan];
-        if (g->scan - g->start > MAX_REGION) {
-            return IS_TEXT;
-        }
-        if (x == '<') {
-            size_t at = g->scan;
-            region_state s = region_angle(r, g, final, c);
-            if (s != OPEN || g->scan == at) {
-                return s;
-            }
-            continue;
-        }
-        if (g->quoted && x == '\\') {
-            if (g->scan + 1 == r->raw.len) {
-                break; /* the escaped byte is still to come */
-            }
-            g->scan +=
-                r->raw.data[g->scan + 1] == '<' ? 1 : 2; /* '\<' is no JSON; the tag behind it counts as the first one */
-            if (r->raw.data[g->scan] == '<' && r->raw.data[g->scan - 1] == '\\') {
-                bool cut;
-                if (tag_at(r, g->scan, CALL_END, &cut) || cut) {
-                    return IS_TEXT;
-                }
-            }
-            continue;
-        }
-        if (x == '"') {
-            g->quoted = !g->quoted;
-        }
-        if (!g->quoted && (x == '\\' || (!g->opened && !is_white(x) && x != '{'))) {
-            return IS_TEXT;
-        }
-        if (g->quoted && !g->opened) {
-            return IS_TEXT;
-        }
-        g->opened = g->opened || x == '{';
-        g->scan++;
-    }
-    if (!final) {
-        return OPEN;
-    }
-    return g->close == SIZE_MAX && r->stopped && read_call(r, r->raw.data + g->start, r->raw.len - g->start, c) ? IS_CALL
-                                                                                                                : IS_TEXT;
-}
-
-/* ---- phases: each returns whether another step may follow ---- */
-
-static bool step_start(exaone_reply *r, bool final) {
-    while (r->scan < r->raw.len && is_white(r->raw.data[r->scan])) {
-        r->scan++;
-    }
-    bool cut = false, tag = tag_at(r, r->scan, THINK, &cut);
-    if (!tag && cut && !final) {
-        return false;
-    }
-    r->reasoning.trim = true;
-    if (tag) {
-        r->pos = r->scan + strlen(THINK);
-    }
-    r->phase = tag || r->thinking ? REASONING : CONTENT;
-    return true;
-}
-
-static void end_reasoning(exaone_reply *r, size_t at) {
-    emit(r, &r->reasoning, at);
-    exaone_buf_clear(&r->reasoning.held);
-    r->pos = at + strlen(THINK_END);
-    r->content.trim = true;
-    r->phase = CONTENT;
-}
-
-static bool step_reasoning(exaone_reply *r, bool final) {
-    size_t at;
-    const char *which;
-    if (find_tag(r, r->pos, THINK_END, r->tools ? CALL : NULL, &at, &which)) {
-        if (which == THINK_END) {
-            end_reasoning(r, at);
-        } else {
-            emit(r, &r->reasoning, at);
-            r->scan = at;
-            r->phase = THOUGHT_CALL;
-        }
-        return true;
-    }
-    emit(r, &r->reasoning, final ? r->raw.len : at);
-    return false;
-}
-
-/* At the end of unclosed reasoning: a run of calls up to the end, or false and nothing is changed. */
-static bool take_thought_calls(exaone_reply *r) {
-    size_t at = r->pos, n = r->calls.len;
-    bool ok = true, cut;
-    while (ok && at < r->raw.len && tag_at(r, at, CALL, &cut)) {
-        region g;
-        call c;
-        region_open(&g, at + strlen(CALL));
-        ok = region_read(r, &g, true, &c) == IS_CALL;
-        if (ok) {
-            add_call(r, &c);
-            at = g.scan < r->raw.len ? g.scan + strlen(CALL_END) : r->raw.len;
-        }
-        while (ok && at < r->raw.len && is_white(r->raw.data[at])) {
-            at++;
-        }
-    }
-    if (ok && at == r->raw.len) {
-        r->pos = at;
-        return true;
-    }
-    while (r->calls.len > n) {
-        call *c = (call *)(void *)(r->calls.data + r->calls.len) - 1;
-        free(c->name);
-        free(c->arguments);
-        r->calls.len -= sizeof *c;
-    }
-    return false;
-}
-
-static bool step_thought_call(exaone_reply *r, bool final) {
-    size_t at;
-    const char *which;
-    if (find_tag(r, r->scan, THINK_END, NULL, &at, &which)) {
-        end_reasoning(r, at);
-        return true;
-    }
-    r->scan = at;
-    if (final && !(r->stopped && take_thought_calls(r))) {
-        emit(r, &r->reasoning, r->raw.len);
-    }
-    return false;
-}
-
-static bool step_content(exaone_reply *r, bool final) {
-    size_t at = r->raw.len;
-    const char *which;
-    if (r->tools && find_tag(r, r->pos, CALL, NULL, &at, &which)) {
-        emit(r, &r->content, at);
-        region_open(&r->region, at + strlen(CALL));
-        r->phase = REGION;
-        return true;
-    }
-    emit(r, &r->content, final ? r->raw.len : at);
-    return false;
-}
-
-static bool step_region(exaone_reply *r, bool final) {
-    call c;
-    region *g = &r->region;
-    region_state s = region_read(r, g, final, &c);
-    if (s == OPEN) {
-        return false;
-    }
-    if (s == IS_CALL) {
-        add_call(r, &c);
-        r->pos = g->scan < r->raw.len ? g->scan + strlen(CALL_END) : r->raw.len;
-        exaone_buf_clear(&r->content.held);
-        r->content.trim = r->content.join = true;
-        r->phase = CONTENT;
-    } else if (g->close != SIZE_MAX) {
-        emit(r, &r->content, g->close + strlen(CALL_END));
-        r->phase = CONTENT;
-    } else {
-        emit(r, &r->content, g->scan);
-        r->phase = BROKEN;
-    }
-    return true;
-}
-
-static bool step_broken(exaone_reply *r, bool final) {
-    size_t at;
-    const char *which;
-    if (find_tag(r, r->pos, CALL_END, NULL, &at, &which)) {
-        emit(r, &r->content, at + strlen(CALL_END));
-        r->phase = CONTENT;
-        return true;
-    }
-    emit(r, &r->content, final ? r->raw.len : at);
-    return false;
-}
-
-static exaone_status advance(exaone_reply *r, bool final, exaone_error *err) {
-    static bool (*const steps[])(exaone_reply *, bool) = {step_start,   step_reasoning, step_thought_call,
-                                                          step_content, step_region,    step_broken};
-    while (r->phase != DONE && steps[r->phase](r, final)) {
-    }
-    if (r->no_memory || r->reasoning.out.failed || r->reasoning.held.failed || r->content.out.failed ||
-        r->content.held.failed) {
-        r->no_memory = true;
-        return exaone_fail_memory(err, "a reply", r->raw.len);
-    }
-    return EXAONE_OK;
-}
-
-/* ---- the interface ---- */
 
 exaone_reply *exaone_reply_new(bool thinking, bool tools) {
     exaone_reply *r = exaone_mem_array(1, sizeof *r);
     if (r) {
         r->thinking = thinking;
         r->tools = tools;
-        exaone_buf_init(&r->raw, MAX_RAW);
-        exaone_buf_init(&r->reasoning.out, MAX_OUT);
-        exaone_buf_init(&r->reasoning.held, MAX_OUT);
-        exaone_buf_init(&r->content.out, MAX_OUT);
-        exaone_buf_init(&r->content.held, MAX_OUT);
-        exaone_buf_init(&r->calls, MAX_OUT);
+        exaone_buf_init(&r->text, MAX_REPLY);
+        exaone_buf_init(&r->reasoning.out, MAX_REPLY);
+        exaone_buf_init(&r->content.out, 2 * (size_t)MAX_REPLY); /* separators */
     }
     return r;
 }
 
 void exaone_reply_free(exaone_reply *r) {
-    if (!r) {
+    if (r) {
+        exaone_buf_release(&r->text);
+        exaone_buf_release(&r->reasoning.out);
+        exaone_buf_release(&r->content.out);
+        exaone_call_list_release(&r->calls);
+        exaone_call_list_release(&r->tail_calls);
+        free(r);
+    }
+}
+
+/* ---- text going out ---- */
+
+static bool is_blank(char c) {
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+static void sink_start(sink *s, size_t from, bool lead) {
+    s->from = s->blank = from;
+    s->lead = lead;
+}
+
+/* Lets text[.. end) out, except for white space at its end. */
+static void sink_move(const exaone_reply *r, sink *s, size_t end) {
+    size_t last = end;
+    while (last > s->blank && is_blank(r->text.data[last - 1])) {
+        last--;
+    }
+    if (last <= s->blank) { /* nothing but white space is new */
+        s->blank = end > s->blank ? end : s->blank;
         return;
     }
-    for (size_t i = 0; i < exaone_reply_n_calls(r); i++) {
-        call *c = (call *)(void *)r->calls.data + i;
-        free(c->name);
-        free(c->arguments);
+    while (s->lead && is_blank(r->text.data[s->from])) {
+        s->from++;
     }
-    exaone_buf_release(&r->raw);
-    exaone_buf_release(&r->reasoning.out);
-    exaone_buf_release(&r->reasoning.held);
-    exaone_buf_release(&r->content.out);
-    exaone_buf_release(&r->content.held);
-    exaone_buf_release(&r->calls);
-    free(r);
+    if (s->separator && s->out.len > 0) {
+        exaone_buf_putc(&s->out, '\n');
+    }
+    s->lead = s->separator = false;
+    exaone_buf_append(&s->out, r->text.data + s->from, last - s->from);
+    s->from = last;
+    s->blank = end;
+}
+
+/* Lets held white space out too, unless it belongs to the beginning of a piece. */
+static void sink_flush(const exaone_reply *r, sink *s, size_t end) {
+    sink_move(r, s, end);
+    if (!s->lead && s->from < end) {
+        exaone_buf_append(&s->out, r->text.data + s->from, end - s->from);
+    }
+    sink_start(s, end, s->lead);
+}
+
+/* ---- looking for tags ---- */
+
+/* Offset of `tag` in text[from ..), or SIZE_MAX; then *safe = how far the text surely holds no beginning of it. */
+static size_t find_tag(const exaone_reply *r, size_t from, const char *tag, size_t *safe) {
+    size_t n = strlen(tag), end = r->text.len;
+    const char *text = r->text.data;
+    const char *at = end > from ? memmem(text + from, end - from, tag, n) : NULL;
+    if (at) {
+        return *safe = (size_t)(at - text);
+    }
+    size_t k = end - from < n - 1 ? from : end - (n - 1);
+    while (k < end && memcmp(text + k, tag, end - k) != 0) {
+        k++;
+    }
+    *safe = k;
+    return SIZE_MAX;
+}
+
+/* Whether `tag` stands at `at`: 1 yes, 0 no, -1 the text ends inside it. */
+static int tag_at(const exaone_reply *r, size_t at, const char *tag) {
+    size_t n = strlen(tag), have = r->text.len - at;
+    if (memcmp(r->text.data + at, tag, have < n ? have : n) != 0) {
+        return 0;
+    }
+    return have < n ? -1 : 1;
+}
+
+/* ---- phases ---- */
+
+static void start_content(exaone_reply *r, size_t at, bool lead) {
+    r->phase = CONTENT;
+    r->at = at;
+    sink_start(&r->content, at, lead);
+}
+
+/* False: more text is needed. */
+static bool step_head(exaone_reply *r, bool final) {
+    while (r->at < r->text.len && is_blank(r->text.data[r->at])) {
+        r->at++;
+    }
+    int open = tag_at(r, r->at, think_open);
+    if (open < 0 && !final) {
+        return false;
+    }
+    if (open > 0 || r->thinking) {
+        r->phase = THINK;
+        r->at += open > 0 ? sizeof think_open - 1 : 0;
+        r->tail_at = r->at;
+        sink_start(&r->reasoning, r->at, true);
+    } else {
+        start_content(r, 0, false);
+    }
+    return true;
+}
+
+/* Follows the calls at the end of open thinking as far as the text goes. */
+static exaone_status step_tail(exaone_reply *r, exaone_error *err) {
+    exaone_status s = EXAONE_OK;
+    while (s == EXAONE_OK && r->tools && r->tail != DEAD_TAIL) {
+        if (r->tail == NO_TAIL) {
+            size_t found = find_tag(r, r->tail_at, call_open, &r->tail_at);
+            if (found == SIZE_MAX) {
+                break;
+            }
+            r->tail_open = found;
+        }
+        if (r->tail == TAIL_BETWEEN) {
+            while (r->tail_at < r->text.len && is_blank(r->text.data[r->tail_at])) {
+                r->tail_at++;
+            }
+            int open = tag_at(r, r->tail_at, call_open);
+            if (open <= 0) {
+                r->tail = open < 0 ? TAIL_BETWEEN : DEAD_TAIL;
+                break;
+            }
+        }
+        if (r->tail != TAIL_REGION) {
+            r->tail = TAIL_REGION;
+            exaone_call_scan_start(&r->scan, r->tail_at + sizeof call_open - 1);
+        }
+        exaone_call_verdict v = EXAONE_CALL_OPEN;
+        s = exaone_call_scan_step(&r->scan, r->text.data, r->text.len, &r->tail_calls, &v, err);
+        if (v == EXAONE_CALL_OPEN) {
+            break;
+        }
+        r->tail = v == EXAONE_CALL_YES ? TAIL_BETWEEN : DEAD_TAIL;
+        r->tail_at = r->scan.at;
+    }
+    return s;
+}
+
+static exaone_status step_think(exaone_reply *r, bool *more, exaone_error *err) {
+    size_t safe, found = find_tag(r, r->at, think_close, &safe);
+    r->at = safe;
+    if (found != SIZE_MAX) {
+        sink_move(r, &r->reasoning, found);
+        exaone_call_list_release(&r->tail_calls);
+        start_content(r, found + sizeof think_close - 1, true);
+        *more = true;
+        return EXAONE_OK;
+    }
+    *more = false;
+    exaone_status s = step_tail(r, err);
+    if (r->tools && r->tail != DEAD_TAIL) {
+        size_t held = r->tail == NO_TAIL ? r->tail_at : r->tail_open;
+        safe = held < safe ? held : safe;
+    }
+    sink_move(r, &r->reasoning, safe);
+    return s;
+}
+
+static bool step_content(exaone_reply *r) {
+    if (!r->tools) {
+        r->at = r->text.len;
+        sink_move(r, &r->content, r->at);
+        return false;
+    }
+    size_t found = find_tag(r, r->at, call_open, &r->at);
+    sink_move(r, &r->content, r->at);
+    if (found != SIZE_MAX) {
+        r->phase = REGION;
+        r->open = found;
+        exaone_call_scan_start(&r->scan, found + sizeof call_open - 1);
+    }
+    return found != SIZE_MAX;
+}
+
+static exaone_status step_region(exaone_reply *r, bool *more, exaone_error *err) {
+    exaone_call_verdict v = EXAONE_CALL_OPEN;
+    exaone_status s = exaone_call_scan_step(&r->scan, r->text.data, r->text.len, &r->calls, &v, err);
+    *more = s == EXAONE_OK && v != EXAONE_CALL_OPEN;
+    if (v == EXAONE_CALL_YES) {
+        start_content(r, r->scan.at, true);
+        r->content.separator = true;
+    } else if (v == EXAONE_CALL_NO) {
+        r->phase = BROKEN;
+        r->at = r->open + sizeof call_open - 1;
+    }
+    return s;
+}
+
+static bool step_broken(exaone_reply *r) {
+    size_t found = find_tag(r, r->at, call_close, &r->at);
+    if (found != SIZE_MAX) {
+        r->phase = CONTENT;
+        r->at = found + sizeof call_close - 1;
+    }
+    sink_move(r, &r->content, r->at);
+    return found != SIZE_MAX;
+}
+
+static exaone_status advance(exaone_reply *r, bool final, exaone_error *err) {
+    exaone_status s = EXAONE_OK;
+    bool more = r->text.len > 0;
+    while (more && s == EXAONE_OK) {
+        switch (r->phase) {
+        case HEAD:
+            more = step_head(r, final);
+            break;
+        case THINK:
+            s = step_think(r, &more, err);
+            break;
+        case CONTENT:
+            more = step_content(r);
+            break;
+        case REGION:
+            s = step_region(r, &more, err);
+            break;
+        case BROKEN:
+            more = step_broken(r);
+            break;
+        }
+    }
+    if (s == EXAONE_OK && (r->reasoning.out.failed || r->content.out.failed)) {
+        s = exaone_fail_memory(err, "the reply", r->text.len);
+    }
+    return s;
 }
 
 exaone_status exaone_reply_feed(exaone_reply *r, const char *bytes, size_t n, exaone_error *err) {
     if (r->finished) {
-        return exaone_fail(err, EXAONE_ERR_ARGUMENT, "a reply of %zu bytes is finished and takes no more text", r->raw.len);
+        return exaone_fail(err, EXAONE_ERR_ARGUMENT, "the reply has ended already");
     }
-    if (n > MAX_RAW - r->raw.len) {
-        return exaone_fail(err, EXAONE_ERR_LIMIT, "a reply of %zu bytes and %zu more, the limit is %d", r->raw.len, n,
-                           MAX_RAW);
+    if (n > MAX_REPLY - r->text.len) {
+        return exaone_fail(err, EXAONE_ERR_LIMIT, "the reply has more than %d bytes", MAX_REPLY);
     }
-    if (r->no_memory || !exaone_buf_append(&r->raw, bytes, n)) {
-        return exaone_fail_memory(err, "a reply", r->raw.len + n);
+    if (!exaone_buf_append(&r->text, bytes, n)) {
+        return exaone_fail_memory(err, "the reply", r->text.len + n);
     }
-    return n ? advance(r, false, err) : EXAONE_OK;
+    return advance(r, false, err);
+}
+
+/* ---- the end ---- */
+
+/* Thinking that never closed: calls behind it count when nothing else follows. */
+static exaone_status finish_think(exaone_reply *r, exaone_error *err) {
+    exaone_status s = EXAONE_OK;
+    bool calls = r->tools && r->stopped && (r->tail == TAIL_REGION || r->tail == TAIL_BETWEEN);
+    if (calls && r->tail == TAIL_REGION) {
+        s = exaone_call_scan_end(&r->scan, r->text.data, r->text.len, &r->tail_calls, &calls, err);
+    } else if (calls) {
+        calls = r->tail_at == r->text.len;
+    }
+    sink_move(r, &r->reasoning, calls ? r->tail_open : r->text.len);
+    if (calls && s == EXAONE_OK) {
+        r->calls = r->tail_calls;
+        r->tail_calls = (exaone_call_list){0};
+    }
+    return s;
+}
+
+static exaone_status finish_region(exaone_reply *r, exaone_error *err) {
+    bool call = false;
+    exaone_status s = EXAONE_OK;
+    if (r->stopped) {
+        s = exaone_call_scan_end(&r->scan, r->text.data, r->text.len, &r->calls, &call, err);
+    }
+    if (call) {
+        start_content(r, r->text.len, true);
+        return s;
+    }
+    r->phase = BROKEN;
+    r->at = r->open + sizeof call_open - 1;
+    return s == EXAONE_OK ? advance(r, true, err) : s; /* a closing tag inside a string ends the region after all */
 }
 
 exaone_status exaone_reply_finish(exaone_reply *r, bool stopped, exaone_error *err) {
@@ -454,20 +348,25 @@ exaone_status exaone_reply_finish(exaone_reply *r, bool stopped, exaone_error *e
     }
     r->finished = true;
     r->stopped = stopped;
-    if (r->no_memory) {
-        return exaone_fail_memory(err, "a reply", r->raw.len);
-    }
     exaone_status s = advance(r, true, err);
-    sink_flush(&r->content);
-    exaone_buf_release(&r->reasoning.held);
-    r->phase = DONE;
-    if (s == EXAONE_OK && r->content.out.failed) {
-        s = exaone_fail_memory(err, "a reply", r->raw.len);
+    if (s == EXAONE_OK && r->phase == THINK) {
+        s = finish_think(r, err);
+    }
+    while (s == EXAONE_OK && r->phase == REGION) { /* each round ends one region, and content may open the next */
+        s = finish_region(r, err);
+    }
+    if (s == EXAONE_OK && r->phase >= CONTENT) {
+        sink_flush(r, &r->content, r->text.len);
+    }
+    if (s == EXAONE_OK && (r->reasoning.out.failed || r->content.out.failed)) {
+        s = exaone_fail_memory(err, "the reply", r->text.len);
     }
     return s;
 }
 
-static const char *text_of(const exaone_buf *b, size_t *n) {
+/* ---- results ---- */
+
+static const char *result_text(const exaone_buf *b, size_t *n) {
     if (n) {
         *n = b->len;
     }
@@ -475,56 +374,55 @@ static const char *text_of(const exaone_buf *b, size_t *n) {
 }
 
 const char *exaone_reply_reasoning(const exaone_reply *r, size_t *n) {
-    return text_of(&r->reasoning.out, n);
+    return result_text(&r->reasoning.out, n);
 }
 
 const char *exaone_reply_content(const exaone_reply *r, size_t *n) {
-    return text_of(&r->content.out, n);
+    return result_text(&r->content.out, n);
 }
 
 size_t exaone_reply_n_calls(const exaone_reply *r) {
-    return r->calls.len / sizeof(call);
+    return r->calls.n;
 }
 
 exaone_tool_call exaone_reply_call(const exaone_reply *r, size_t i) {
-    const call *c = (const call *)(const void *)r->calls.data + i;
-    return (exaone_tool_call){.name = c->name, .arguments = c->arguments};
+    return i < r->calls.n ? r->calls.items[i] : (exaone_tool_call){.name = "", .arguments = "{}", .n_arguments = 2};
 }
 
 const char *exaone_reply_finish_reason(const exaone_reply *r) {
-    return !r->finished || !r->stopped ? "length" : r->calls.len ? "tool_calls" : "stop";
+    return !r->finished ? "" : !r->stopped ? "length" : r->calls.n ? "tool_calls" : "stop";
 }
 
-static void put_text(exaone_buf *b, const char *key, const exaone_buf *text) {
-    exaone_buf_printf(b, "\"%s\": ", key);
+static void put_text(exaone_buf *out, const exaone_buf *text) {
     if (text->len) {
-        exaone_json_put_string(b, text->data, text->len);
+        exaone_json_put_string(out, text->data, text->len);
     } else {
-        exaone_buf_puts(b, "null");
+        exaone_buf_puts(out, "null");
     }
 }
 
 exaone_status exaone_reply_to_json(const exaone_reply *r, char **out, exaone_error *err) {
     exaone_buf b;
-    *out = NULL;
-    exaone_buf_init(&b, (size_t)MAX_OUT * 8);
-    exaone_buf_puts(&b, "{");
-    put_text(&b, "reasoning_content", &r->reasoning.out);
-    exaone_buf_puts(&b, ", ");
-    put_text(&b, "content", &r->content.out);
+    exaone_buf_init(&b, 16 * (size_t)MAX_REPLY); /* an escape has at most six bytes for one */
+    exaone_buf_puts(&b, "{\"reasoning_content\": ");
+    put_text(&b, &r->reasoning.out);
+    exaone_buf_puts(&b, ", \"content\": ");
+    put_text(&b, &r->content.out);
     exaone_buf_puts(&b, ", \"tool_calls\": [");
-    for (size_t i = 0; i < exaone_reply_n_calls(r); i++) {
-        exaone_tool_call c = exaone_reply_call(r, i);
+    for (size_t i = 0; i < r->calls.n; i++) {
+        const exaone_tool_call *c = &r->calls.items[i];
         exaone_buf_puts(&b, i ? ", {\"name\": " : "{\"name\": ");
-        exaone_json_put_string(&b, c.name, strlen(c.name));
+        exaone_json_put_string(&b, c->name, c->n_name);
         exaone_buf_puts(&b, ", \"arguments\": ");
-        exaone_json_put_string(&b, c.arguments, strlen(c.arguments));
-        exaone_buf_puts(&b, "}");
+        exaone_json_put_string(&b, c->arguments, c->n_arguments);
+        exaone_buf_putc(&b, '}');
     }
     exaone_buf_printf(&b, "], \"finish_reason\": \"%s\"}", exaone_reply_finish_reason(r));
-    if (!b.failed) {
-        *out = exaone_buf_take(&b, NULL);
+    *out = NULL;
+    if (b.failed) {
+        exaone_buf_release(&b);
+        return exaone_fail_memory(err, "the reply as JSON", r->text.len);
     }
-    exaone_buf_release(&b);
-    return *out ? EXAONE_OK : exaone_fail_memory(err, "a reply as JSON", r->raw.len);
+    *out = exaone_buf_take(&b, NULL);
+    return *out ? EXAONE_OK : exaone_fail_memory(err, "the reply as JSON", 1);
 }
