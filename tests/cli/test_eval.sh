@@ -1,6 +1,6 @@
 #!/bin/sh
 # The whole evaluation set through the real program: greedy ids equal to the reference's in every case, and so its accuracy.
-exaone=${EXAONE:-build/exaone}
+exaone=${EXAONE:-${BUILD:-build}/exaone}
 out=$(env -u EXAONE_MODEL "$exaone" eval --cases tests/eval/tiny/cases.jsonl 2>&1) || { echo "not ok eval"; echo "$out"; exit 1; }
 code=0
 case $out in
