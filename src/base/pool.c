@@ -2,6 +2,7 @@
 #include "base/pool.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -155,8 +156,12 @@ void exaone_pool_run(exaone_pool *pool, size_t n, size_t grain, exaone_pool_fn *
     atomic_store_explicit(&pool->busy, pool->n_started, memory_order_relaxed);
     next_generation(pool);
     work(pool, 0);
-    while (atomic_load_explicit(&pool->busy, memory_order_acquire) > 0) {
-        cpu_relax();
+    for (int i = 0; atomic_load_explicit(&pool->busy, memory_order_acquire) > 0; i++) {
+        if (i < SPINS) {
+            cpu_relax();
+        } else {
+            sched_yield(); /* a worker lost its core to another program */
+        }
     }
     pthread_mutex_unlock(&pool->run_lock);
 }
