@@ -2,11 +2,16 @@
  *
  * One pass over the bytes, independent of how they arrive. All text is kept; positions below are offsets into it.
  *
- *   HEAD     white space and one <think> at the start
- *   THINK    up to the first </think>. With tools: from the first <tool_call> on, reasoning is held back while what follows
- * is nothing but complete calls, because such calls count if the text ends there CONTENT  up to the next <tool_call> REGION
- * behind <tool_call>: held back until it is known to be a call or not BROKEN   behind <tool_call>, known to be no call:
- * content up to the first </tool_call>
+ *   HEAD: white space and one <think> at the start.
+ *
+ *   THINK: up to the first </think>. With tools, reasoning is held back from the first <tool_call> on while what follows is
+ *   nothing but complete calls, because such calls count if the text ends there.
+ *
+ *   CONTENT: up to the next <tool_call>.
+ *
+ *   REGION: behind <tool_call>; held back until it is known to be a call or not.
+ *
+ *   BROKEN: behind <tool_call>, known to be no call: content up to the first </tool_call>.
  *
  * White space here is space, tab, CR and LF. */
 #include "exaone/chat.h"
