@@ -23,7 +23,7 @@ enum {
     MAX_KEY = 65535, /* bytes */
     MAX_NAME = 255,  /* bytes of a tensor's name */
     MAX_KV = 65536,  /* key/value pairs */
-    MAX_TENSORS = 1 << 20,
+    MAX_TENSORS = 1 << 17,
     MAX_ALIGNMENT = 65536,
     DEFAULT_ALIGNMENT = 32,
     MIN_KV_BYTES = 14,     /* key of one character, a byte as value */

@@ -19,7 +19,7 @@
 
 enum {
     MIN_NODE_BYTES = 128 << 10,
-    MAX_NODE_BYTES = 256 << 20
+    MAX_NODE_BYTES = 64 << 20
 }; /* memory for the header's tree; the released model's needs 1 MB */
 
 static exaone_status read_shape(const exaone_json *shape, exaone_safetensors_entry *e, const char *path, exaone_error *err) {
