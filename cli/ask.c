@@ -5,11 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "base/mem.h"
+#include "stop.h"
 
 static double now(void) {
     struct timespec t;
@@ -25,73 +24,59 @@ void ask_result_release(ask_result *r) {
 
 /* ---- media ---- */
 
-/* The path as it is, or inside settings->base. free() it. */
-static char *place(const ask_settings *s, const char *source) {
-    bool relative = source[0] != '/' && exaone_source_classify(source) == EXAONE_SOURCE_PATH;
-    return s->base && relative ? exaone_path_join(s->base, source) : exaone_mem_string(source, strlen(source));
-}
+typedef struct held_medium {
+    char *source;
+    bool is_video;
+    exaone_pixels pixels;
+} held_medium;
 
-static exaone_status load_image(const ask_settings *s, const char *source, exaone_image *image, exaone_error *err) {
-    char *path = place(s, source);
-    uint8_t *bytes = NULL;
+enum { MAX_HELD = 1024 };
+
+struct ask_media {
+    held_medium *items; /* [n] */
     size_t n;
-    if (!path) {
-        return exaone_fail_memory(err, "a path", strlen(source));
-    }
-    exaone_image_options options = {.strict_reference = s->strict_reference};
-    exaone_status status = exaone_media_load(path, &s->source, &bytes, &n, err);
-    if (status == EXAONE_OK) {
-        status = exaone_image_decode(bytes, n, &options, image, err);
-    }
-    free(bytes);
-    free(path);
-    return status == EXAONE_OK ? EXAONE_OK : exaone_fail_context(err, status, "%.200s", source);
+};
+
+struct ask_media *ask_media_new(void) {
+    return exaone_mem_array(1, sizeof(struct ask_media));
 }
 
-/* A video given as a list of pictures. */
-static exaone_status load_frames(const exaone_engine *e, const ask_settings *s, const exaone_json *frames,
-                                 const exaone_pixel_config *config, exaone_pixels *out, exaone_error *err) {
-    exaone_image *images = exaone_mem_array(frames->len, sizeof *images);
-    exaone_status status = images ? EXAONE_OK : exaone_fail_memory(err, "frames", frames->len * sizeof *images);
-    size_t n = 0;
-    for (const exaone_json *f = frames->first; f && status == EXAONE_OK; f = f->next) {
-        char *path = exaone_json_is(f, EXAONE_JSON_STRING) ? exaone_mem_string(f->text, f->len) : NULL;
-        status = path ? load_image(s, path, &images[n++], err)
-                      : exaone_fail(err, EXAONE_ERR_ARGUMENT, "frames[%zu] is not a path", n);
-        free(path);
+void ask_media_free(struct ask_media *held) {
+    for (size_t i = 0; held && i < held->n; i++) {
+        exaone_pixels_release(&held->items[i].pixels);
+        free(held->items[i].source);
     }
-    if (status == EXAONE_OK) {
-        exaone_video_source source = {.frames = images, .n_frames = n};
-        status = exaone_preprocess_video(&source, &s->video, config, exaone_engine_parallel(e), false, out, NULL, err);
+    if (held) {
+        free(held->items);
     }
-    for (size_t i = 0; i < n; i++) {
-        exaone_image_release(&images[i]);
-    }
-    free(images);
-    return status;
+    free(held);
 }
 
-static exaone_status load_video(const exaone_engine *e, const ask_settings *s, const char *source,
-                                const exaone_pixel_config *config, exaone_pixels *out, exaone_error *err) {
-    char *path = place(s, source);
-    if (!path) {
-        return exaone_fail_memory(err, "a path", strlen(source));
+static const exaone_pixels *find_held(const struct ask_media *held, const exaone_media_ref *ref) {
+    for (size_t i = 0; held && ref->source && i < held->n; i++) {
+        if (held->items[i].is_video == ref->is_video && strcmp(held->items[i].source, ref->source) == 0) {
+            return &held->items[i].pixels;
+        }
     }
-    exaone_video_source from = {0};
-    uint8_t *bytes = NULL;
-    exaone_status status = EXAONE_OK;
-    if (exaone_source_classify(path) == EXAONE_SOURCE_PATH) {
-        from.path = path;
-    } else {
-        status = exaone_media_load(path, &s->source, &bytes, &from.n_bytes, err);
-        from.bytes = bytes;
+    return NULL;
+}
+
+/* Hands *pixels over to `held`; without room they stay the caller's. */
+static const exaone_pixels *hold(struct ask_media *held, const exaone_media_ref *ref, exaone_pixels *pixels) {
+    if (!held || !ref->source || held->n >= MAX_HELD) {
+        return pixels;
     }
-    if (status == EXAONE_OK) {
-        status = exaone_preprocess_video(&from, &s->video, config, exaone_engine_parallel(e), false, out, NULL, err);
+    if (held->n == 0) {
+        held->items = exaone_mem_array(MAX_HELD, sizeof *held->items); /* never moves: prompts point into it */
     }
-    free(bytes);
-    free(path);
-    return status == EXAONE_OK ? EXAONE_OK : exaone_fail_context(err, status, "%.200s", source);
+    char *source = held->items ? exaone_mem_string(ref->source, strlen(ref->source)) : NULL;
+    if (!source) {
+        return pixels;
+    }
+    held_medium *item = &held->items[held->n++];
+    *item = (held_medium){.source = source, .is_video = ref->is_video, .pixels = *pixels};
+    *pixels = (exaone_pixels){0};
+    return &item->pixels;
 }
 
 /* messages[m].content[p] of the request's tree. */
@@ -109,28 +94,58 @@ static const exaone_json *part_of(const exaone_json *tree, size_t message, size_
     return p;
 }
 
+/* The pictures of a video's `frames` list: *paths [*n], their texts are owned too. */
+static exaone_status read_frames(const exaone_json *frames, char ***paths, size_t *n, exaone_error *err) {
+    *n = 0;
+    *paths = exaone_mem_array(frames->len, sizeof **paths);
+    if (!*paths) {
+        return exaone_fail_memory(err, "frames", frames->len * sizeof **paths);
+    }
+    for (const exaone_json *f = frames->first; f; f = f->next) {
+        if (!exaone_json_is(f, EXAONE_JSON_STRING)) {
+            return exaone_fail(err, EXAONE_ERR_ARGUMENT, "frames[%zu] is not a path", *n);
+        }
+        (*paths)[*n] = exaone_mem_string(f->text, f->len);
+        if (!(*paths)[(*n)++]) {
+            return exaone_fail_memory(err, "a path", f->len);
+        }
+    }
+    return EXAONE_OK;
+}
+
+/* Pixels of one image or video, loaded into *own or found among the held ones. */
 static exaone_status load_media(const exaone_engine *e, const ask_settings *s, const exaone_media_ref *ref,
-                                const exaone_json *tree, exaone_pixels *out, exaone_error *err) {
-    const exaone_processor_config *processor = exaone_engine_processor(e);
-    exaone_pixel_config config = ref->is_video ? processor->video : processor->image;
-    config.min_pixels = s->min_pixels ? s->min_pixels : config.min_pixels;
-    config.max_pixels = s->max_pixels ? s->max_pixels : config.max_pixels;
-    const exaone_json *frames = exaone_json_get(part_of(tree, ref->message, ref->part), "frames");
-    if (ref->is_video && exaone_json_is(frames, EXAONE_JSON_ARRAY)) {
-        return load_frames(e, s, frames, &config, out, err);
+                                const exaone_json *tree, exaone_pixels *own, const exaone_pixels **out, exaone_error *err) {
+    const exaone_json *frames = ref->is_video ? exaone_json_get(part_of(tree, ref->message, ref->part), "frames") : NULL;
+    bool listed = exaone_json_is(frames, EXAONE_JSON_ARRAY);
+    *out = listed ? NULL : find_held(s->held, ref);
+    if (*out) {
+        return EXAONE_OK;
     }
-    if (!ref->source) {
-        return exaone_fail(err, EXAONE_ERR_ARGUMENT, "messages[%zu].content[%zu]: no path or URL", ref->message, ref->part);
+    char **paths = NULL;
+    size_t n = 0;
+    exaone_status status = listed ? read_frames(frames, &paths, &n, err) : EXAONE_OK;
+    if (status == EXAONE_OK && !listed && !ref->source) {
+        status =
+            exaone_fail(err, EXAONE_ERR_ARGUMENT, "messages[%zu].content[%zu]: no path or URL", ref->message, ref->part);
     }
-    if (ref->is_video) {
-        return load_video(e, s, ref->source, &config, out, err);
-    }
-    exaone_image image = {0};
-    exaone_status status = load_image(s, ref->source, &image, err);
     if (status == EXAONE_OK) {
-        status = exaone_preprocess_image(&image, &config, exaone_engine_parallel(e), false, out, err);
+        exaone_processor_config config = cli_media_config(exaone_engine_processor(e), &s->media);
+        cli_medium m = {.source = listed ? NULL : ref->source,
+                        .frames = (const char *const *)paths,
+                        .n_frames = n,
+                        .folder = s->base,
+                        .is_video = ref->is_video};
+        cli_progress(s->progress, "reading %s %.60s", ref->is_video ? "video" : "image", ref->source ? ref->source : "");
+        status = cli_media_load(&m, &s->media, &config, exaone_engine_parallel(e), false, own, NULL, err);
     }
-    exaone_image_release(&image);
+    if (status == EXAONE_OK) {
+        *out = listed ? own : hold(s->held, ref, own);
+    }
+    for (size_t i = 0; i < n; i++) {
+        free(paths[i]);
+    }
+    free(paths);
     return status;
 }
 
@@ -138,7 +153,7 @@ static exaone_status load_media(const exaone_engine *e, const ask_settings *s, c
 
 typedef struct {
     exaone_rendered rendered;
-    exaone_pixels *pixels;      /* [n] */
+    exaone_pixels *pixels;      /* [n] those that are not held elsewhere */
     exaone_prompt_media *media; /* [n] */
     size_t n;
     int32_t *ids;
@@ -165,7 +180,7 @@ static exaone_status expand(const exaone_engine *e, prompt *p, const int32_t *id
     for (size_t i = 0; i < p->n; i++) {
         bool video = p->media[i].is_video;
         size_t *at = video ? &tokens[p->n + n_videos++] : &tokens[n_images++];
-        *at = exaone_pixels_tokens(&p->pixels[i], video ? &processor->video : &processor->image);
+        *at = exaone_pixels_tokens(p->media[i].pixels, video ? &processor->video : &processor->image);
     }
     exaone_status s =
         exaone_expand_placeholders(ids, n_ids, info->image_token_id, tokens, n_images, info->video_token_id, tokens + p->n,
@@ -182,6 +197,10 @@ static exaone_status make_prompt(exaone_engine *e, const char *request, size_t n
         return status;
     }
     const exaone_rendered *r = &p->rendered;
+    if (r->n_media && !exaone_engine_info(e)->has_vision) {
+        return exaone_fail(err, EXAONE_ERR_MODEL, "this model has no vision part: it takes no images or videos%s",
+                           strcmp(exaone_engine_info(e)->format, "gguf") == 0 ? " (--mmproj FILE adds it)" : "");
+    }
     p->pixels = exaone_mem_array(r->n_media, sizeof *p->pixels);
     p->media = exaone_mem_array(r->n_media, sizeof *p->media);
     if (!p->pixels || !p->media) {
@@ -189,8 +208,8 @@ static exaone_status make_prompt(exaone_engine *e, const char *request, size_t n
     }
     p->n = r->n_media;
     for (size_t i = 0; status == EXAONE_OK && i < p->n; i++) {
-        p->media[i] = (exaone_prompt_media){.pixels = &p->pixels[i], .is_video = r->media[i].is_video};
-        status = load_media(e, s, &r->media[i], tree, &p->pixels[i], err);
+        p->media[i].is_video = r->media[i].is_video;
+        status = load_media(e, s, &r->media[i], tree, &p->pixels[i], &p->media[i].pixels, err);
     }
     int32_t *ids = NULL;
     size_t n_ids = 0;
@@ -209,8 +228,7 @@ static exaone_status make_prompt(exaone_engine *e, const char *request, size_t n
 typedef struct {
     const ask_settings *s;
     ask_result *result;
-    exaone_buf pending; /* text that may still become a stop text */
-    size_t longest_stop;
+    cli_stopper *stopper;
     size_t shown_reasoning, shown_content;
     ask_delta_fn *delta;
     void *ctx;
@@ -228,26 +246,17 @@ static void show(generation *g) {
     g->shown_content = n_content;
 }
 
-/* New text: looks for stop texts, feeds what can no longer be part of one. *hit = a stop text was found. */
-static exaone_status take_text(generation *g, const char *text, size_t n, bool final, bool *hit, exaone_error *err) {
-    if (!exaone_buf_append(&g->pending, text, n)) {
-        return exaone_fail(err, EXAONE_ERR_LIMIT, "the reply is longer than %zu bytes", g->pending.max);
+/* New text, through the stop texts, into the parser. final: the end of the text. */
+static exaone_status take_text(generation *g, const char *text, size_t n, bool final, exaone_error *err) {
+    const char *out;
+    size_t n_out;
+    exaone_status status = cli_stopper_feed(g->stopper, text, n, &out, &n_out, err);
+    if (status == EXAONE_OK && n_out) {
+        status = exaone_reply_feed(g->result->reply, out, n_out, err);
     }
-    size_t feed = g->pending.len, hold = g->longest_stop ? g->longest_stop - 1 : 0;
-    feed = final ? feed : feed > hold ? feed - hold : 0;
-    *hit = false;
-    for (size_t i = 0; i < g->s->n_stops; i++) {
-        const char *at =
-            g->pending.len ? memmem(g->pending.data, g->pending.len, g->s->stops[i], strlen(g->s->stops[i])) : NULL;
-        if (at && (!*hit || (size_t)(at - g->pending.data) < feed)) {
-            feed = (size_t)(at - g->pending.data);
-            *hit = true;
-        }
-    }
-    exaone_status status = feed ? exaone_reply_feed(g->result->reply, g->pending.data, feed, err) : EXAONE_OK;
-    if (feed) {
-        memmove(g->pending.data, g->pending.data + feed, g->pending.len - feed);
-        g->pending.len -= feed;
+    if (status == EXAONE_OK && final) {
+        out = cli_stopper_rest(g->stopper, &n_out);
+        status = n_out ? exaone_reply_feed(g->result->reply, out, n_out, err) : EXAONE_OK;
     }
     show(g);
     return status;
@@ -279,9 +288,8 @@ static exaone_status generate(exaone_engine *e, exaone_session *session, exaone_
     ask_result *r = g->result;
     const char *piece;
     size_t n;
-    bool hit = false;
     exaone_status s = EXAONE_OK;
-    while (s == EXAONE_OK && !hit && !r->stopped && (int64_t)r->n_ids < g->s->max_tokens) {
+    while (s == EXAONE_OK && !cli_stopper_hit(g->stopper) && !r->stopped && (int64_t)r->n_ids < g->s->max_tokens) {
         if (cli_interrupted) {
             r->interrupted = true;
             break;
@@ -300,9 +308,9 @@ static exaone_status generate(exaone_engine *e, exaone_session *session, exaone_
         }
         s = exaone_detokenizer_put(text, id, &piece, &n, err);
         if (s == EXAONE_OK) {
-            s = take_text(g, piece, n, false, &hit, err);
+            s = take_text(g, piece, n, false, err);
         }
-        if (s == EXAONE_OK && !hit && (int64_t)r->n_ids < g->s->max_tokens) {
+        if (s == EXAONE_OK && !cli_stopper_hit(g->stopper) && (int64_t)r->n_ids < g->s->max_tokens) {
             s = exaone_session_append(session, id, err);
             if (s == EXAONE_ERR_LIMIT) { /* the context is full: the reply ends by length */
                 s = EXAONE_OK;
@@ -310,13 +318,13 @@ static exaone_status generate(exaone_engine *e, exaone_session *session, exaone_
             }
         }
     }
-    if (s == EXAONE_OK && !hit) {
+    if (s == EXAONE_OK && !cli_stopper_hit(g->stopper)) {
         s = exaone_detokenizer_flush(text, &piece, &n, err);
         if (s == EXAONE_OK) {
-            s = take_text(g, piece, n, true, &hit, err);
+            s = take_text(g, piece, n, true, err);
         }
     }
-    r->stopped = r->stopped || hit;
+    r->stopped = r->stopped || cli_stopper_hit(g->stopper);
     if (s == EXAONE_OK) {
         s = exaone_reply_finish(r->reply, r->stopped, err);
     }
@@ -326,10 +334,7 @@ static exaone_status generate(exaone_engine *e, exaone_session *session, exaone_
 
 static bool on_progress(void *ctx, size_t done, size_t total) {
     const ask_settings *s = ctx;
-    if (s->progress && total > 512) {
-        fprintf(stderr, done < total ? "\rreading the prompt: %zu of %zu tokens" : "\r\033[K", done, total);
-        fflush(stderr);
-    }
+    cli_progress(s->progress, "reading the prompt: %zu of %zu tokens", done, total);
     return !cli_interrupted;
 }
 
@@ -341,11 +346,6 @@ exaone_status ask(exaone_engine *e, exaone_session *session, const char *request
     exaone_detokenizer *text = NULL;
     const exaone_model_info *info = exaone_engine_info(e);
     generation g = {.s = s, .result = result, .delta = delta, .ctx = ctx};
-    exaone_buf_init(&g.pending, 64 << 20);
-    for (size_t i = 0; i < s->n_stops; i++) {
-        size_t n = strlen(s->stops[i]);
-        g.longest_stop = n > g.longest_stop ? n : g.longest_stop;
-    }
     double t0 = now();
     exaone_status status = make_prompt(e, request, n_request, tree, s, &p, err);
     double t1 = now();
@@ -354,6 +354,10 @@ exaone_status ask(exaone_engine *e, exaone_session *session, const char *request
         status = exaone_session_sync(session, &prompt_ids, on_progress, (void *)(uintptr_t)s, err);
     }
     double t2 = now();
+    cli_progress_clear(s->progress);
+    if (status == EXAONE_OK) {
+        status = cli_stopper_new(s->stops, s->n_stops, &g.stopper, err);
+    }
     if (status == EXAONE_OK) {
         result->prompt_tokens = p.n_ids;
         result->reused_tokens = exaone_session_reused(session);
@@ -372,17 +376,17 @@ exaone_status ask(exaone_engine *e, exaone_session *session, const char *request
         status = exaone_sampler_prompt(sampler, p.ids, p.n_ids, err);
     }
     if (status == EXAONE_OK) {
-        status = exaone_detokenizer_new(exaone_engine_tokenizer(e), 0, &text, err);
+        status = exaone_detokenizer_new(exaone_engine_tokenizer(e), EXAONE_SKIP_SPECIAL, &text, err);
     }
     if (status == EXAONE_OK) {
         status = generate(e, session, sampler, text, &g, err);
     }
-    result->load_seconds = t1 - t0;
+    result->media_seconds = t1 - t0;
     result->prompt_seconds = t2 - t1;
     result->generate_seconds = now() - t2;
     exaone_detokenizer_free(text);
     exaone_sampler_free(sampler);
-    exaone_buf_release(&g.pending);
+    cli_stopper_free(g.stopper);
     prompt_release(&p);
     return status;
 }

@@ -3,7 +3,7 @@
 #define EXAONE_CLI_ASK_H
 
 #include "base/json.h"
-#include "cli.h"
+#include "media.h"
 
 typedef struct ask_settings {
     exaone_sampling sampling;
@@ -11,12 +11,15 @@ typedef struct ask_settings {
     bool thinking, tools, parse_special, strict_reference;
     const char *const *stops; /* [n_stops] texts that end the reply; not shown */
     size_t n_stops;
-    exaone_source_options source;
-    exaone_video_options video;
-    int64_t min_pixels, max_pixels; /* 0: the model's */
-    const char *base;               /* folder that relative paths start from; NULL: the current one */
-    bool progress;                  /* show progress on standard error */
+    cli_media_options media;
+    const char *base;       /* folder that relative paths start from; NULL: the current one */
+    bool progress;          /* show progress on standard error */
+    struct ask_media *held; /* images and videos kept between questions; NULL: nothing is kept */
 } ask_settings;
+
+/* The images and videos of a conversation, so that each is read and resized once. NULL: out of memory. */
+struct ask_media *ask_media_new(void);
+void ask_media_free(struct ask_media *held); /* NULL is fine */
 
 /* What came out. Zeroed = empty; ask_result_release. */
 typedef struct ask_result {
@@ -24,7 +27,7 @@ typedef struct ask_result {
     size_t n_ids, prompt_tokens, reused_tokens;
     exaone_reply *reply;
     bool stopped, interrupted;
-    double load_seconds, prompt_seconds, generate_seconds; /* load = media decoding and resizing */
+    double media_seconds, prompt_seconds, generate_seconds;
 } ask_result;
 
 void ask_result_release(ask_result *r);
@@ -43,9 +46,9 @@ typedef struct ask_options {
     cli_model_options model;
     const char *preset;
     double temperature, top_p, min_p, typical_p, presence, frequency, repetition; /* NAN: not given */
-    int64_t top_k, seed, max_tokens, context, video_frames, min_pixels, max_pixels;
-    double video_fps;
-    bool greedy, think, allow_url, allow_private, parse_special, strict_reference;
+    int64_t top_k, seed, max_tokens, context;
+    cli_media_options media;
+    bool greedy, think, parse_special;
     cli_list stops;
 } ask_options;
 
@@ -68,12 +71,6 @@ void ask_options_init(ask_options *o);
         {"--stop", NULL, OPT_LIST, &(o).stops, 0, 0, "TEXT", "end the reply before this text (repeatable)"},                 \
         {"--think", NULL, OPT_FLAG, &(o).think, 0, 0, NULL, "let the model reason first (default)"},                         \
         {"--no-think", NULL, OPT_NO_FLAG, &(o).think, 0, 0, NULL, "answer at once"},                                         \
-        {"--video-fps", NULL, OPT_DOUBLE, &(o).video_fps, 1e-6, 1e6, "X", "frames per second to take from a video"},         \
-        {"--video-frames", NULL, OPT_INT, &(o).video_frames, 1, 1 << 20, "N", "frames to take from a video"},                \
-        {"--min-pixels", NULL, OPT_INT, &(o).min_pixels, 1, 1 << 30, "N", "smallest picture after the resize"},              \
-        {"--max-pixels", NULL, OPT_INT, &(o).max_pixels, 1, 1 << 30, "N", "largest picture after the resize"},               \
-        {"--allow-url", NULL, OPT_FLAG, &(o).allow_url, 0, 0, NULL, "images and videos may be http(s) URLs"},                \
-        {"--allow-private-url", NULL, OPT_FLAG, &(o).allow_private, 0, 0, NULL, "... also in private networks"},             \
         {"--parse-special",                                                                                                  \
          NULL,                                                                                                               \
          OPT_FLAG,                                                                                                           \
@@ -82,10 +79,7 @@ void ask_options_init(ask_options *o);
          0,                                                                                                                  \
          NULL,                                                                                                               \
          "control tokens typed in the prompt count as such"},                                                                \
-    {                                                                                                                        \
-        "--strict-reference", NULL, OPT_FLAG, &(o).strict_reference, 0, 0, NULL,                                             \
-            "follow the reference also where it is odd"                                                                      \
-    }
+        CLI_MEDIA_OPTIONS((o).media)
 
 /* Fills the settings; says on standard error which sampling is used when `say`. Returns -1, or an exit code with the message
  * printed. */

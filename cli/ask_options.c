@@ -16,7 +16,6 @@ void ask_options_init(ask_options *o) {
         .presence = NAN,
         .frequency = NAN,
         .repetition = NAN,
-        .video_fps = NAN,
         .top_k = -1,
         .seed = -1,
         .max_tokens = 32768,
@@ -66,11 +65,10 @@ int ask_settings_resolve(const char *command, const ask_options *o, const exaone
         .max_tokens = o->max_tokens,
         .thinking = o->think,
         .parse_special = o->parse_special,
-        .strict_reference = o->strict_reference,
+        .strict_reference = o->media.strict_reference,
         .stops = o->stops.items,
         .n_stops = o->stops.n,
-        .min_pixels = o->min_pixels,
-        .max_pixels = o->max_pixels,
+        .media = o->media,
     };
     exaone_sampling *s = &out->sampling;
     exaone_sampling_default(s);
@@ -109,20 +107,8 @@ int ask_settings_resolve(const char *command, const ask_options *o, const exaone
                      (int)s->top_k, s->presence_penalty, (unsigned long long)s->seed);
         }
     }
-    exaone_source_options_init(&out->source);
-    out->source.allow_url = o->allow_url || o->allow_private;
-    out->source.allow_private = o->allow_private;
-    exaone_video_options_init(&out->video);
-    exaone_video_options_configure(&out->video, exaone_engine_processor(engine));
-    if (!isnan(o->video_fps) && o->video_frames) {
+    if (o->media.video_fps > 0 && o->media.video_frames > 0) {
         return cli_usage(command, "--video-fps and --video-frames exclude each other");
     }
-    if (!isnan(o->video_fps) || o->video_frames) {
-        out->video.has_fps = !isnan(o->video_fps);
-        out->video.fps = out->video.has_fps ? o->video_fps : 0;
-        out->video.has_num_frames = o->video_frames > 0;
-        out->video.num_frames = o->video_frames;
-    }
-    out->video.strict_reference = o->strict_reference;
     return -1;
 }

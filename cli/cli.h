@@ -61,8 +61,13 @@ void cli_options_release(const cli_option *options, size_t n, cli_command_line *
 int cli_fail(const exaone_error *err); /* "exaone: MESSAGE" on standard error; CLI_FAILED */
 int cli_usage(const char *command, const char *fmt, ...) EXAONE_PRINTF(2, 3); /* the same and a hint at --help; CLI_USAGE */
 void cli_note(const char *fmt, ...) EXAONE_PRINTF(1, 2);                      /* one line on standard error */
+/* Progress on standard error: a line that the next one replaces and clear removes. Nothing when `show` is false. */
+void cli_progress(bool show, const char *fmt, ...) EXAONE_PRINTF(2, 3);
+void cli_progress_clear(bool show);
 /* All of standard input, or of a file; at most `max` bytes; NULL with the message printed on failure. free() it. */
 char *cli_read_all(const char *path_or_null, size_t max, size_t *n);
+/* Colours: on a terminal, without NO_COLOR (https://no-color.org) and not on a dumb one. */
+bool cli_color(void);
 /* Writes to standard output; false (message printed) when it fails. */
 bool cli_write(const char *bytes, size_t n);
 

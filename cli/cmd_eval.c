@@ -258,8 +258,6 @@ static exaone_status run_case(evaluation *v, const exaone_json *c, exaone_error 
     exaone_sampling_default(&s.sampling);
     s.sampling.do_sample = false;
     s.tools = exaone_json_is(exaone_json_get(c, "tools"), EXAONE_JSON_ARRAY);
-    exaone_source_options_init(&s.source);
-    exaone_video_options_init(&s.video);
     size_t n = 0;
     char *request = request_of(c, &n);
     ask_result r = {0};

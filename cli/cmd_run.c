@@ -71,7 +71,7 @@ static int print_json(const ask_result *r, const ask_settings *s, const exaone_e
                       "\"prompt_tokens_details\": {\"cached_tokens\": %zu}}",
                       r->prompt_tokens, r->n_ids, r->prompt_tokens + r->n_ids, r->reused_tokens);
     exaone_buf_printf(&b, ", \"timings\": {\"media_ms\": %.3f, \"prompt_ms\": %.3f, \"predicted_ms\": %.3f}",
-                      r->load_seconds * 1e3, r->prompt_seconds * 1e3, r->generate_seconds * 1e3);
+                      r->media_seconds * 1e3, r->prompt_seconds * 1e3, r->generate_seconds * 1e3);
     exaone_buf_printf(&b, ", \"sampling\": {\"greedy\": %s, \"seed\": %llu}, \"cpu\": \"%s\"}\n",
                       s->sampling.do_sample ? "false" : "true", (unsigned long long)s->sampling.seed,
                       exaone_engine_info(e)->cpu_level);
@@ -85,7 +85,7 @@ static void print_stats(const ask_result *r, const exaone_engine *e) {
     double p = (double)(r->prompt_tokens - r->reused_tokens), n = (double)r->n_ids;
     cli_note("media %.0f ms; prompt %zu tokens in %.0f ms (%.1f tokens/s); reply %zu tokens in %.0f ms (%.1f tokens/s); %s, "
              "%d threads",
-             r->load_seconds * 1e3, r->prompt_tokens, r->prompt_seconds * 1e3, p / (r->prompt_seconds + 1e-9), r->n_ids,
+             r->media_seconds * 1e3, r->prompt_tokens, r->prompt_seconds * 1e3, p / (r->prompt_seconds + 1e-9), r->n_ids,
              r->generate_seconds * 1e3, n / (r->generate_seconds + 1e-9), i->cpu_level, i->n_threads);
 }
 

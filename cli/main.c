@@ -73,6 +73,29 @@ void cli_note(const char *fmt, ...) {
     fputc('\n', stderr);
 }
 
+void cli_progress(bool show, const char *fmt, ...) {
+    if (show) {
+        va_list args;
+        va_start(args, fmt);
+        fputs("\r\033[K", stderr);
+        vfprintf(stderr, fmt, args);
+        va_end(args);
+        fflush(stderr);
+    }
+}
+
+void cli_progress_clear(bool show) {
+    if (show) {
+        fputs("\r\033[K", stderr);
+        fflush(stderr);
+    }
+}
+
+bool cli_color(void) {
+    const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
+    return isatty(STDOUT_FILENO) && !(no_color && *no_color) && !(term && strcmp(term, "dumb") == 0);
+}
+
 char *cli_read_all(const char *path, size_t max, size_t *n) {
     if (path && strcmp(path, "-") != 0) {
         exaone_error err = {0};
