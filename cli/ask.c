@@ -10,7 +10,7 @@
 #include "base/mem.h"
 #include "stop.h"
 
-static double now(void) {
+double cli_seconds(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
@@ -346,14 +346,14 @@ exaone_status ask(exaone_engine *e, exaone_session *session, const char *request
     exaone_detokenizer *text = NULL;
     const exaone_model_info *info = exaone_engine_info(e);
     generation g = {.s = s, .result = result, .delta = delta, .ctx = ctx};
-    double t0 = now();
+    double t0 = cli_seconds();
     exaone_status status = make_prompt(e, request, n_request, tree, s, &p, err);
-    double t1 = now();
+    double t1 = cli_seconds();
     if (status == EXAONE_OK) {
         exaone_prompt prompt_ids = {.ids = p.ids, .n_ids = p.n_ids, .media = p.media, .n_media = p.n};
         status = exaone_session_sync(session, &prompt_ids, on_progress, (void *)(uintptr_t)s, err);
     }
-    double t2 = now();
+    double t2 = cli_seconds();
     cli_progress_clear(s->progress);
     if (status == EXAONE_OK) {
         status = cli_stopper_new(s->stops, s->n_stops, &g.stopper, err);
@@ -383,7 +383,7 @@ exaone_status ask(exaone_engine *e, exaone_session *session, const char *request
     }
     result->media_seconds = t1 - t0;
     result->prompt_seconds = t2 - t1;
-    result->generate_seconds = now() - t2;
+    result->generate_seconds = cli_seconds() - t2;
     exaone_detokenizer_free(text);
     exaone_sampler_free(sampler);
     cli_stopper_free(g.stopper);

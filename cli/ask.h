@@ -30,6 +30,7 @@ typedef struct ask_result {
     double media_seconds, prompt_seconds, generate_seconds;
 } ask_result;
 
+double cli_seconds(void); /* a clock that only goes forward */
 void ask_result_release(ask_result *r);
 
 /* Sees the reply grow: new bytes of reasoning and of content. */

@@ -73,7 +73,9 @@ int ask_settings_resolve(const char *command, const ask_options *o, const exaone
     exaone_sampling *s = &out->sampling;
     exaone_sampling_default(s);
     const char *preset = o->preset ? o->preset : automatic(engine, has_media, prompt);
-    if (!preset) {
+    if (o->greedy && !o->preset) {
+        s->do_sample = false;
+    } else if (!preset) {
         from_model(engine, s);
     } else if (exaone_sampling_preset(preset, s, &err) != EXAONE_OK) {
         return cli_usage(command, "--preset: %s", err.message);

@@ -54,6 +54,8 @@ extern const cli_command cli_commands[];
  * code to return (help was shown: CLI_OK; a fault was named: CLI_USAGE). Words that are no options are collected in *line
  * (release with cli_options_release, also after a fault). */
 int cli_options_parse(const char *name, const cli_option *options, size_t n, int argc, char **argv, cli_command_line *line);
+/* Edit distance of two words, for "did you mean"; 99 for long ones. */
+size_t cli_distance(const char *a, const char *b);
 void cli_options_release(const cli_option *options, size_t n, cli_command_line *line);
 
 /* ---- messages and files ---- */

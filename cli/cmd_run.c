@@ -5,6 +5,9 @@
 #include <unistd.h>
 
 #include "ask.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "screen.h"
 
 enum { MAX_PROMPT = 64 << 20 };
 
@@ -13,39 +16,15 @@ typedef struct {
     cli_list images, videos;
     const char *prompt, *file, *system, *tools;
     bool json, stats, boxed;
+    double load_seconds;
 } run_options;
-
-/* Where streamed text goes: reasoning dimmed on a terminal. */
-typedef struct {
-    bool color, dim, any;
-} screen;
-
-static void on_delta(void *ctx, const char *reasoning, size_t n_reasoning, const char *content, size_t n_content) {
-    screen *s = ctx;
-    if (n_reasoning) {
-        if (s->color && !s->dim) {
-            fputs("\033[2m", stdout);
-        }
-        s->dim = true;
-        fwrite(reasoning, 1, n_reasoning, stdout);
-    }
-    if (n_content) {
-        if (s->dim) {
-            fputs(s->color ? "\033[0m\n\n" : "\n\n", stdout);
-        }
-        s->dim = false;
-        fwrite(content, 1, n_content, stdout);
-        s->any = true;
-    }
-    fflush(stdout);
-}
 
 static void put_text(exaone_buf *b, const char *key, const char *text, size_t n) {
     exaone_buf_printf(b, "\"%s\": ", key);
     n ? exaone_json_put_string(b, text, n) : (void)exaone_buf_puts(b, "null");
 }
 
-static int print_json(const ask_result *r, const ask_settings *s, const exaone_engine *e) {
+static int print_json(const run_options *o, const ask_result *r, const ask_settings *s, const exaone_engine *e) {
     exaone_buf b;
     exaone_buf_init(&b, 256 << 20);
     size_t n;
@@ -70,8 +49,19 @@ static int print_json(const ask_result *r, const ask_settings *s, const exaone_e
                       ", \"usage\": {\"prompt_tokens\": %zu, \"completion_tokens\": %zu, \"total_tokens\": %zu, "
                       "\"prompt_tokens_details\": {\"cached_tokens\": %zu}}",
                       r->prompt_tokens, r->n_ids, r->prompt_tokens + r->n_ids, r->reused_tokens);
-    exaone_buf_printf(&b, ", \"timings\": {\"media_ms\": %.3f, \"prompt_ms\": %.3f, \"predicted_ms\": %.3f}",
-                      r->media_seconds * 1e3, r->prompt_seconds * 1e3, r->generate_seconds * 1e3);
+    if (o->boxed) {
+        size_t begin, end;
+        text = exaone_reply_content(r->reply, &n);
+        exaone_buf_puts(&b, ", ");
+        bool found = exaone_boxed_last(text, n, &begin, &end);
+        put_text(&b, "boxed", found ? text + begin : "", found ? end - begin : 0);
+    }
+    exaone_buf_printf(&b,
+                      ", \"timings\": {\"load_ms\": %.3f, \"media_ms\": %.3f, \"prompt_ms\": %.3f, \"predicted_ms\": %.3f",
+                      o->load_seconds * 1e3, r->media_seconds * 1e3, r->prompt_seconds * 1e3, r->generate_seconds * 1e3);
+    exaone_buf_printf(&b, ", \"prompt_per_second\": %.3f, \"predicted_per_second\": %.3f}",
+                      (double)(r->prompt_tokens - r->reused_tokens) / (r->prompt_seconds + 1e-9),
+                      (double)r->n_ids / (r->generate_seconds + 1e-9));
     exaone_buf_printf(&b, ", \"sampling\": {\"greedy\": %s, \"seed\": %llu}, \"cpu\": \"%s\"}\n",
                       s->sampling.do_sample ? "false" : "true", (unsigned long long)s->sampling.seed,
                       exaone_engine_info(e)->cpu_level);
@@ -80,32 +70,34 @@ static int print_json(const ask_result *r, const ask_settings *s, const exaone_e
     return ok ? CLI_OK : CLI_FAILED;
 }
 
-static void print_stats(const ask_result *r, const exaone_engine *e) {
+static void print_stats(const run_options *o, const ask_result *r, const exaone_engine *e) {
     const exaone_model_info *i = exaone_engine_info(e);
     double p = (double)(r->prompt_tokens - r->reused_tokens), n = (double)r->n_ids;
-    cli_note("media %.0f ms; prompt %zu tokens in %.0f ms (%.1f tokens/s); reply %zu tokens in %.0f ms (%.1f tokens/s); %s, "
+    cli_note("load %.0f ms; media %.0f ms; prompt %zu tokens in %.0f ms (%.1f tokens/s); reply %zu tokens in %.0f ms (%.1f "
+             "tokens/s); %s, "
              "%d threads",
-             r->media_seconds * 1e3, r->prompt_tokens, r->prompt_seconds * 1e3, p / (r->prompt_seconds + 1e-9), r->n_ids,
-             r->generate_seconds * 1e3, n / (r->generate_seconds + 1e-9), i->cpu_level, i->n_threads);
+             o->load_seconds * 1e3, r->media_seconds * 1e3, r->prompt_tokens, r->prompt_seconds * 1e3,
+             p / (r->prompt_seconds + 1e-9), r->n_ids, r->generate_seconds * 1e3, n / (r->generate_seconds + 1e-9),
+             i->cpu_level, i->n_threads);
 }
 
 static int print_plain(const run_options *o, const ask_result *r, screen *view) {
-    if (view->dim && view->color) {
-        fputs("\033[0m", stdout);
-    }
-    for (size_t i = 0; i < exaone_reply_n_calls(r->reply); i++) {
-        exaone_tool_call call = exaone_reply_call(r->reply, i);
-        printf("%s<tool_call>{\"name\": \"%s\", \"arguments\": %s}</tool_call>", i || view->any ? "\n" : "", call.name,
-               call.arguments);
-    }
-    putchar('\n');
+    screen_end(view, r->reply);
     size_t n, begin, end;
     const char *content = exaone_reply_content(r->reply, &n);
     if (o->boxed && exaone_boxed_last(content, n, &begin, &end)) {
-        printf("%.*s\n", (int)(end - begin), content + begin);
+        view->failed =
+            fwrite(content + begin, 1, end - begin, stdout) != end - begin || putchar('\n') == EOF || view->failed;
+    } else if (o->boxed) {
+        cli_note("the reply holds no \\boxed{} answer");
     }
     if (!r->stopped && !r->interrupted) {
-        cli_note("the reply was cut at %zu tokens (-n, --ctx)", r->n_ids);
+        cli_note("the reply was cut at %zu tokens%s; -n and --ctx set the limit", r->n_ids,
+                 n ? "" : ", before the reasoning ended");
+    }
+    if (fflush(stdout) != 0 || view->failed) {
+        cli_note("cannot write to standard output");
+        return CLI_FAILED;
     }
     return CLI_OK;
 }
@@ -116,8 +108,7 @@ static exaone_status build_chat(exaone_chat *chat, const run_options *o, const c
     exaone_chat_part *parts = calloc(n + 1, sizeof *parts);
     char *question = NULL;
     if (!parts) {
-        err->code = EXAONE_ERR_MEMORY;
-        return EXAONE_ERR_MEMORY;
+        return exaone_fail_memory(err, "the message", (n + 1) * sizeof *parts);
     }
     for (size_t k = 0; k < n; k++) {
         bool image = v >= o->videos.n || (i < o->images.n && o->images.order[i] < o->videos.order[v]);
@@ -128,9 +119,11 @@ static exaone_status build_chat(exaone_chat *chat, const run_options *o, const c
     if (o->boxed) {
         size_t room = strlen(prompt) + strlen(exaone_boxed_request()) + 2;
         question = malloc(room);
-        if (question) {
-            snprintf(question, room, "%s\n%s", prompt, exaone_boxed_request());
+        if (!question) {
+            free(parts);
+            return exaone_fail_memory(err, "the message", room);
         }
+        snprintf(question, room, "%s\n%s", prompt, exaone_boxed_request());
     }
     parts[n] = (exaone_chat_part){EXAONE_PART_IS_TEXT, question ? question : prompt};
     exaone_status s = EXAONE_OK;
@@ -148,13 +141,12 @@ static exaone_status build_chat(exaone_chat *chat, const run_options *o, const c
 
 static exaone_status add_tools(exaone_chat *chat, const char *path, exaone_error *err) {
     size_t n;
-    char *text = cli_read_all(path, 16 << 20, &n);
-    if (!text) {
-        err->code = EXAONE_ERR_IO;
-        snprintf(err->message, sizeof err->message, "--tools %s cannot be used", path);
-        return EXAONE_ERR_IO;
+    char *text = NULL;
+    exaone_status s = exaone_file_read(path, 16 << 20, &text, &n, err);
+    if (s == EXAONE_OK) {
+        s = exaone_chat_set_tools(chat, text, n, err);
+        s = s == EXAONE_OK ? s : exaone_fail_context(err, s, "%.200s", path);
     }
-    exaone_status s = exaone_chat_set_tools(chat, text, n, err);
     free(text);
     return s;
 }
@@ -166,10 +158,10 @@ static int answer(const run_options *o, const char *prompt, exaone_engine *e, as
     char *request = NULL;
     size_t n = 0;
     ask_result r = {0};
-    screen view = {.color = isatty(STDOUT_FILENO) && !getenv("NO_COLOR")};
+    screen view = screen_init();
     settings->progress = isatty(STDERR_FILENO);
     settings->tools = o->tools;
-    exaone_status s = chat ? build_chat(chat, o, prompt, &err) : EXAONE_ERR_MEMORY;
+    exaone_status s = chat ? build_chat(chat, o, prompt, &err) : exaone_fail_memory(&err, "the conversation", 64);
     if (s == EXAONE_OK && o->tools) {
         s = add_tools(chat, o->tools, &err);
     }
@@ -180,16 +172,16 @@ static int answer(const run_options *o, const char *prompt, exaone_engine *e, as
         s = exaone_session_new(e, (uint64_t)o->ask.context, &session, &err);
     }
     if (s == EXAONE_OK) {
-        s = ask(e, session, request, n, NULL, settings, o->json ? NULL : on_delta, &view, &r, &err);
+        s = ask(e, session, request, n, NULL, settings, o->json ? NULL : screen_show, &view, &r, &err);
     }
-    int code = s == EXAONE_OK ? (o->json ? print_json(&r, settings, e) : print_plain(o, &r, &view)) : CLI_FAILED;
+    int code = s == EXAONE_OK ? (o->json ? print_json(o, &r, settings, e) : print_plain(o, &r, &view)) : CLI_FAILED;
     if (s == EXAONE_ERR_CANCELLED || r.interrupted) {
         code = CLI_INTERRUPTED;
     } else if (s != EXAONE_OK) {
         cli_fail(&err);
     }
     if (o->stats && r.reply) {
-        print_stats(&r, e);
+        print_stats(o, &r, e);
     }
     ask_result_release(&r);
     exaone_session_free(session);
@@ -219,6 +211,15 @@ static char *read_prompt(const run_options *o, const cli_command_line *line, int
             free(prompt);
             return NULL;
         }
+        while (prompt && n &&
+               (prompt[n - 1] == '\n' || prompt[n - 1] == '\r')) { /* the line's end is not part of the question */
+            prompt[--n] = 0;
+        }
+    }
+    if (prompt && !prompt[0] && !o->images.n && !o->videos.n) {
+        free(prompt);
+        *code = cli_usage("run", "the prompt is empty");
+        return NULL;
     }
     return prompt;
 }
@@ -229,10 +230,16 @@ static int run(run_options *o, const cli_command_line *line) {
     if (!prompt) {
         return code;
     }
+    bool progress = isatty(STDERR_FILENO);
+    double start = cli_seconds();
+    cli_progress(progress, "loading the model");
     exaone_engine *e = cli_open_engine(&o->ask.model, false);
+    o->load_seconds = cli_seconds() - start;
+    cli_progress_clear(progress);
     ask_settings settings;
     code = CLI_FAILED;
     if (e) {
+        cli_catch_interrupt();
         code = ask_settings_resolve("run", &o->ask, e, o->images.n + o->videos.n > 0, prompt, true, &settings);
         code = code < 0 ? answer(o, prompt, e, &settings) : code;
     }
@@ -260,7 +267,6 @@ int cmd_run(int argc, char **argv) {
     cli_command_line line;
     int code = cli_options_parse("run", options, N, argc, argv, &line);
     if (code < 0) {
-        cli_catch_interrupt();
         code = run(&o, &line);
     }
     cli_options_release(options, N, &line);

@@ -49,13 +49,22 @@ const cli_command cli_commands[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 
+static bool progress_shown; /* the cursor stands behind a progress line */
+
+static void clear_line(void) {
+    fputs(progress_shown ? "\r\033[K" : "", stderr);
+    progress_shown = false;
+}
+
 int cli_fail(const exaone_error *err) {
+    clear_line();
     fprintf(stderr, "exaone: %s\n", err->message[0] ? err->message : exaone_status_text(err->code));
     return CLI_FAILED;
 }
 
 int cli_usage(const char *command, const char *fmt, ...) {
     va_list args;
+    clear_line();
     va_start(args, fmt);
     fprintf(stderr, "exaone: ");
     vfprintf(stderr, fmt, args);
@@ -66,6 +75,7 @@ int cli_usage(const char *command, const char *fmt, ...) {
 
 void cli_note(const char *fmt, ...) {
     va_list args;
+    clear_line();
     va_start(args, fmt);
     fprintf(stderr, "exaone: ");
     vfprintf(stderr, fmt, args);
@@ -81,12 +91,13 @@ void cli_progress(bool show, const char *fmt, ...) {
         vfprintf(stderr, fmt, args);
         va_end(args);
         fflush(stderr);
+        progress_shown = true;
     }
 }
 
 void cli_progress_clear(bool show) {
     if (show) {
-        fputs("\r\033[K", stderr);
+        clear_line();
         fflush(stderr);
     }
 }
@@ -157,6 +168,23 @@ static const cli_command *find(const char *name) {
     return NULL;
 }
 
+static int unknown_command(const char *name) {
+    const char *near = NULL;
+    size_t best = 4;
+    for (const cli_command *c = cli_commands; c->name; c++) {
+        size_t d = cli_distance(name, c->name);
+        if (d < best) {
+            best = d;
+            near = c->name;
+        }
+    }
+    fprintf(stderr,
+            near ? "exaone: unknown command %s; did you mean %s?\n"
+                 : "exaone: unknown command %s; `exaone help` lists them\n",
+            name, near);
+    return CLI_USAGE;
+}
+
 static void overview(FILE *to) {
     fprintf(to, "exaone: EXAONE 4.5 on your own machine: text, images and videos in, text out.\n\n"
                 "Usage: exaone COMMAND [options]\n\nCommands:\n");
@@ -175,8 +203,7 @@ int cmd_help(int argc, char **argv) {
     }
     const cli_command *c = find(argv[1]);
     if (!c) {
-        fprintf(stderr, "exaone: unknown command %s; `exaone help` lists them\n", argv[1]);
-        return CLI_USAGE;
+        return unknown_command(argv[1]);
     }
     char help[] = "--help";
     char *words[] = {argv[1], help, NULL};
@@ -184,9 +211,16 @@ int cmd_help(int argc, char **argv) {
 }
 
 int cmd_version(int argc, char **argv) {
-    (void)argc;
-    (void)argv;
-    printf("exaone %s\n", EXAONE_VERSION);
+    cli_command_line line;
+    int code = cli_options_parse("version", NULL, 0, argc, argv, &line);
+    if (code < 0 && line.n_words) {
+        code = cli_usage("version", "unexpected argument %s", line.words[0]);
+    }
+    cli_options_release(NULL, 0, &line);
+    if (code >= 0) {
+        return code;
+    }
+    printf("exaone %s\n", exaone_version());
 #if defined(EXAONE_HAVE_FFMPEG)
     printf("video: FFmpeg\n");
 #else
@@ -207,8 +241,7 @@ int main(int argc, char **argv) {
     }
     const cli_command *c = find(strcmp(name, "--version") == 0 ? "version" : name);
     if (!c) {
-        fprintf(stderr, "exaone: unknown command %s; `exaone help` lists them\n", name);
-        return CLI_USAGE;
+        return unknown_command(name);
     }
     int code = c->run(argc - 1, argv + 1);
     if (fflush(stdout) != 0 && code == CLI_OK) {

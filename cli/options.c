@@ -35,8 +35,7 @@ static void show_help(const char *name, const cli_option *options, size_t n) {
     }
 }
 
-/* Edit distance of two short words, for "did you mean". */
-static size_t distance(const char *a, const char *b) {
+size_t cli_distance(const char *a, const char *b) {
     size_t row[64], m = strlen(b);
     if (m >= 63 || strlen(a) >= 63) {
         return 99;
@@ -61,7 +60,7 @@ static int unknown_option(const char *command, const char *word, const cli_optio
     const char *near = NULL;
     size_t best = 4;
     for (size_t i = 0; i < n; i++) {
-        size_t d = distance(word, options[i].name);
+        size_t d = cli_distance(word, options[i].name);
         if (d < best) {
             best = d;
             near = options[i].name;
