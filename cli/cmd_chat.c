@@ -1,5 +1,6 @@
 /* `exaone chat`: a conversation with line editing and history (libedit). */
 #include <editline/readline.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,17 +9,20 @@
 
 #include "ask.h"
 #include "base/file.h"
+#include "screen.h"
 
 typedef struct {
     ask_options options;
     exaone_engine *engine;
     exaone_session *session;
     exaone_chat *chat;
+    struct ask_media *held;
     ask_settings settings;
     const char *system;
     exaone_chat_part *pending; /* images and videos for the next message; their texts are owned */
     size_t n_pending;
-    bool color;
+    bool media;      /* images or videos were given */
+    bool has_system; /* the first message is the system's */
 } conversation;
 
 static const char help_text[] = "/image FILE     add an image to the next message\n"
@@ -39,25 +43,6 @@ static void drop_pending(conversation *c) {
     free(c->pending);
     c->pending = NULL;
     c->n_pending = 0;
-}
-
-typedef struct {
-    bool color, dim;
-} view;
-
-static void on_delta(void *ctx, const char *reasoning, size_t n_reasoning, const char *content, size_t n_content) {
-    view *v = ctx;
-    if (n_reasoning) {
-        fputs(v->color && !v->dim ? "\033[2m" : "", stdout);
-        v->dim = true;
-        fwrite(reasoning, 1, n_reasoning, stdout);
-    }
-    if (n_content) {
-        fputs(v->dim ? (v->color ? "\033[0m\n\n" : "\n\n") : "", stdout);
-        v->dim = false;
-        fwrite(content, 1, n_content, stdout);
-    }
-    fflush(stdout);
 }
 
 static exaone_status keep_reply(conversation *c, const exaone_reply *reply, exaone_error *err) {
@@ -82,27 +67,50 @@ static void answer(conversation *c) {
     char *request = NULL;
     size_t n = 0;
     ask_result r = {0};
-    view v = {.color = c->color};
+    screen v = screen_init();
     cli_interrupted = 0;
+    cli_catch_interrupt();
     exaone_status s = exaone_chat_to_json(c->chat, c->settings.thinking, &request, &n, &err);
     if (s == EXAONE_OK) {
-        s = ask(c->engine, c->session, request, n, NULL, &c->settings, on_delta, &v, &r, &err);
+        s = ask(c->engine, c->session, request, n, NULL, &c->settings, screen_show, &v, &r, &err);
     }
-    fputs(v.dim && v.color ? "\033[0m\n" : "\n", stdout);
+    cli_progress_clear(c->settings.progress);
+    if (r.reply) {
+        screen_end(&v, r.reply);
+    }
     if (s == EXAONE_OK) {
         s = keep_reply(c, r.reply, &err);
+        if (!r.stopped) {
+            cli_note(r.interrupted ? "stopped after %zu tokens"
+                                   : "the reply was cut at %zu tokens; -n and --ctx set the limit",
+                     r.n_ids);
+        }
     }
     if (s != EXAONE_OK) {
-        cli_fail(&err);
+        r.interrupted = cli_interrupted;
+        r.interrupted ? cli_note("stopped before the answer") : (void)cli_fail(&err);
         exaone_chat_pop(c->chat);
     }
     cli_interrupted = 0;
+    signal(SIGINT, SIG_DFL);
     ask_result_release(&r);
     free(request);
 }
 
+/* The preset that fits the message, when none was asked for; what was set by commands stays. */
+static void choose_preset(conversation *c, const char *text) {
+    ask_settings fresh;
+    if (ask_settings_resolve("chat", &c->options, c->engine, c->media, text, false, &fresh) < 0) {
+        uint64_t seed = c->settings.sampling.seed;
+        c->settings.sampling = fresh.sampling;
+        c->settings.sampling.seed = seed;
+    }
+}
+
 static void say(conversation *c, const char *text) {
     exaone_error err = {0};
+    c->media = c->media || c->n_pending;
+    choose_preset(c, text);
     exaone_chat_part *parts = calloc(c->n_pending + 1, sizeof *parts);
     if (!parts) {
         cli_note("out of memory");
@@ -146,7 +154,8 @@ static void start_again(conversation *c, const char *system) {
         exaone_chat_pop(c->chat);
     }
     exaone_chat_part part = {EXAONE_PART_IS_TEXT, system};
-    if (system && *system && exaone_chat_add(c->chat, "system", &part, 1, &err) != EXAONE_OK) {
+    c->has_system = system && *system && exaone_chat_add(c->chat, "system", &part, 1, &err) == EXAONE_OK;
+    if (err.code != EXAONE_OK) {
         cli_fail(&err);
     }
 }
@@ -163,6 +172,18 @@ static void save(conversation *c, const char *path) {
     free(text);
 }
 
+static bool first_is_system(const char *json, size_t n) {
+    exaone_arena arena;
+    exaone_json *root = NULL;
+    exaone_arena_init(&arena, (size_t)1 << 30);
+    const exaone_json *list =
+        exaone_json_parse(json, n, &arena, &root, NULL) == EXAONE_OK ? exaone_json_get(root, "messages") : NULL;
+    bool system =
+        exaone_json_is(list, EXAONE_JSON_ARRAY) && exaone_json_equals(exaone_json_get(list->first, "role"), "system");
+    exaone_arena_release(&arena);
+    return system;
+}
+
 static void load(conversation *c, const char *path) {
     exaone_error err = {0};
     size_t n;
@@ -170,6 +191,7 @@ static void load(conversation *c, const char *path) {
     if (text && exaone_chat_load(c->chat, text, n, &err) != EXAONE_OK) {
         cli_fail(&err);
     } else if (text) {
+        c->has_system = first_is_system(text, n);
         printf("(%zu messages)\n", exaone_chat_count(c->chat));
     }
     free(text);
@@ -177,7 +199,7 @@ static void load(conversation *c, const char *path) {
 
 /* Removes the last question and what came after it; the question itself too when `question`. */
 static void undo(conversation *c, bool question) {
-    size_t floor = c->system ? 1 : 0;
+    size_t floor = c->has_system ? 1 : 0;
     if (exaone_chat_count(c->chat) < floor + 2) {
         cli_note("nothing to %s", question ? "undo" : "retry");
         return;
@@ -186,6 +208,7 @@ static void undo(conversation *c, bool question) {
     if (question) {
         exaone_chat_pop(c->chat);
     } else {
+        c->settings.sampling.seed++;
         answer(c);
     }
 }
@@ -216,6 +239,9 @@ static bool command(conversation *c, char *line) {
     } else if (strcmp(line, "/load") == 0 && *argument) {
         load(c, argument);
     } else {
+        if (strcmp(line, "/help") != 0) {
+            cli_note("%s: no such command, or its argument is missing", line);
+        }
         fputs(help_text, stdout);
     }
     return true;
@@ -249,6 +275,7 @@ static void loop(conversation *c) {
     char path[4096];
     bool keep = isatty(STDIN_FILENO) && history_path(path, sizeof path);
     using_history();
+    stifle_history(1000);
     if (keep) {
         read_history(path);
     }
@@ -263,6 +290,7 @@ static void loop(conversation *c) {
         line[strcspn(line, "\n")] = 0;
         if (line[0] && terminal) {
             add_history(line);
+            keep = keep && write_history(path) == 0; /* at once: Ctrl-C at the prompt leaves */
         }
         if (line[0] == '/') {
             going = command(c, line);
@@ -272,10 +300,6 @@ static void loop(conversation *c) {
         free(line);
     }
     free(plain);
-    if (keep) {
-        stifle_history(1000);
-        write_history(path);
-    }
 }
 
 static int chat(conversation *c) {
@@ -289,16 +313,20 @@ static int chat(conversation *c) {
         return code;
     }
     c->chat = exaone_chat_new();
-    c->color = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
+    c->held = ask_media_new();
     c->settings.progress = isatty(STDERR_FILENO);
-    if (!c->chat || exaone_session_new(c->engine, (uint64_t)c->options.context, &c->session, &err) != EXAONE_OK) {
+    c->settings.held = c->held;
+    if (!c->chat || !c->held) {
+        cli_note("out of memory");
+        return CLI_FAILED;
+    }
+    if (exaone_session_new(c->engine, (uint64_t)c->options.context, &c->session, &err) != EXAONE_OK) {
         return cli_fail(&err);
     }
     start_again(c, c->system);
     if (isatty(STDIN_FILENO)) {
         printf("/help lists the commands, Ctrl-C stops an answer, Ctrl-D leaves.\n");
     }
-    cli_catch_interrupt();
     loop(c);
     return CLI_OK;
 }
@@ -319,6 +347,7 @@ int cmd_chat(int argc, char **argv) {
     drop_pending(&c);
     exaone_chat_free(c.chat);
     exaone_session_free(c.session);
+    ask_media_free(c.held);
     exaone_engine_close(c.engine);
     cli_options_release(options, N, &line);
     return code;

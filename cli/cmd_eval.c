@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "ask.h"
+#include "base/error.h"
 
 enum { MAX_FILE = 256 << 20, CASE_TOKENS = 160 };
 
@@ -18,22 +19,37 @@ typedef struct {
 
 /* ---- perplexity ---- */
 
-static double negative_log_likelihood(const float *logits, size_t n, int32_t target) {
-    double max = -INFINITY, sum = 0;
-    for (size_t i = 0; i < n; i++) {
-        max = (double)logits[i] > max ? (double)logits[i] : max;
+/* Sum of the negative log-likelihoods of ids[1 .. n) given those before; one forward call. */
+static exaone_status chunk_loss(exaone_engine *e, const int32_t *ids, size_t n, double *sum, exaone_error *err) {
+    exaone_tensors *in = exaone_tensors_new(), *out = NULL;
+    exaone_status s = in ? EXAONE_OK : exaone_fail_memory(err, "a chunk", n * sizeof *ids);
+    static const char *const names[] = {"input_ids", "labels"};
+    uint64_t dims[] = {1, n};
+    for (size_t k = 0; k < 2 && s == EXAONE_OK; k++) {
+        s = exaone_tensors_add(in, names[k], EXAONE_I64, 2, dims, NULL, err);
+        int64_t *values = s == EXAONE_OK ? exaone_tensors_get(in, names[k])->data : NULL;
+        for (size_t i = 0; values && i < n; i++) {
+            values[i] = ids[i];
+        }
     }
-    for (size_t i = 0; i < n; i++) {
-        sum += exp((double)logits[i] - max);
+    if (s == EXAONE_OK) {
+        s = exaone_forward(e, in, &(exaone_forward_options){.stages = "loss_mean"}, &out, err);
     }
-    return log(sum) + max - (double)logits[target];
+    const exaone_tensor *loss = s == EXAONE_OK ? exaone_tensors_get(out, "loss_mean") : NULL;
+    if (loss) {
+        float mean;
+        memcpy(&mean, loss->data, sizeof mean);
+        *sum += (double)mean * (double)(n - 1);
+    }
+    exaone_tensors_free(in);
+    exaone_tensors_free(out);
+    return s;
 }
 
-/* Chunks of n_ctx tokens, each from an empty cache; every token but a chunk's first is predicted from those before it. */
+/* Chunks of n_ctx tokens, each by itself; every token but a chunk's first is predicted from those before it. */
 static int perplexity(const eval_options *o, exaone_engine *e) {
     exaone_error err = {0};
-    size_t n_text, n_ids = 0, vocab = (size_t)exaone_engine_info(e)->vocab_size,
-                   limit = (size_t)exaone_engine_info(e)->max_position_embeddings;
+    size_t n_text, n_ids = 0, limit = (size_t)exaone_engine_info(e)->max_position_embeddings;
     size_t chunk = o->context ? (size_t)o->context : 512;
     chunk = chunk > limit ? limit : chunk;
     int32_t *ids = NULL;
@@ -42,27 +58,17 @@ static int perplexity(const eval_options *o, exaone_engine *e) {
         return CLI_FAILED;
     }
     double sum = 0;
-    uint64_t counted = 0;
+    size_t counted = 0;
     exaone_status s = exaone_tokenizer_encode(exaone_engine_tokenizer(e), text, n_text, 0, &ids, &n_ids, &err);
-    exaone_session *session = NULL;
-    if (s == EXAONE_OK) {
-        s = exaone_session_new(e, chunk, &session, &err);
-    }
     for (size_t at = 0; s == EXAONE_OK && at + 1 < n_ids && !cli_interrupted; at += chunk) {
         size_t n = n_ids - at < chunk ? n_ids - at : chunk;
-        exaone_prompt p = {.ids = ids + at, .n_ids = 1};
-        s = exaone_session_sync(session, &p, NULL, NULL, &err);
-        for (size_t i = 1; s == EXAONE_OK && i < n; i++) {
-            sum += negative_log_likelihood(exaone_session_logits(session), vocab, ids[at + i]);
-            counted++;
-            s = exaone_session_append(session, ids[at + i], &err);
-        }
+        s = chunk_loss(e, ids + at, n, &sum, &err);
+        counted += n - 1;
         if (!o->json && s == EXAONE_OK) {
-            fprintf(stderr, "chunk %zu of %zu: perplexity so far %.4f\n", at / chunk + 1, (n_ids + chunk - 1) / chunk,
-                    exp(sum / (double)(counted ? counted : 1)));
+            cli_note("chunk %zu of %zu: perplexity so far %.4f", at / chunk + 1, (n_ids + chunk - 1) / chunk,
+                     exp(sum / (double)counted));
         }
     }
-    exaone_session_free(session);
     free(ids);
     free(text);
     if (s != EXAONE_OK) {
@@ -72,10 +78,10 @@ static int perplexity(const eval_options *o, exaone_engine *e) {
         cli_note("%s: fewer than two tokens", o->text);
         return CLI_FAILED;
     }
-    double ppl = exp(sum / (double)counted);
-    printf(o->json ? "{\"tokens\": %zu, \"predicted\": %llu, \"chunk\": %zu, \"nll\": %.9g, \"perplexity\": %.9g}\n"
-                   : "tokens %zu, predicted %llu, chunk %zu, mean nll %.6f, perplexity %.4f\n",
-           n_ids, (unsigned long long)counted, chunk, sum / (double)counted, ppl);
+    double mean = sum / (double)counted;
+    printf(o->json ? "{\"tokens\": %zu, \"predicted\": %zu, \"chunk\": %zu, \"nll\": %.9g, \"perplexity\": %.9g}\n"
+                   : "tokens %zu, predicted %zu, chunk %zu, mean nll %.6f, perplexity %.4f\n",
+           n_ids, counted, chunk, mean, exp(mean));
     return cli_interrupted ? CLI_INTERRUPTED : CLI_OK;
 }
 
@@ -262,8 +268,7 @@ static exaone_status run_case(evaluation *v, const exaone_json *c, exaone_error 
     char *request = request_of(c, &n);
     ask_result r = {0};
     if (!request) {
-        err->code = EXAONE_ERR_MEMORY;
-        return EXAONE_ERR_MEMORY;
+        return exaone_fail_memory(err, "a request", c->len);
     }
     exaone_status status = ask(v->e, v->session, request, n, c, &s, NULL, NULL, &r, err);
     if (status == EXAONE_OK && !r.interrupted) {
@@ -274,9 +279,7 @@ static exaone_status run_case(evaluation *v, const exaone_json *c, exaone_error 
         v->n_cases++;
         v->n_right += right;
         v->n_same += same;
-        if (!v->o->json && isatty(STDERR_FILENO)) {
-            fprintf(stderr, "\r%zu cases, %zu right", v->n_cases, v->n_right);
-        }
+        cli_progress(isatty(STDERR_FILENO), "%zu cases, %zu right", v->n_cases, v->n_right);
     }
     ask_result_release(&r);
     free(request);
@@ -284,16 +287,18 @@ static exaone_status run_case(evaluation *v, const exaone_json *c, exaone_error 
 }
 
 static void print_report(evaluation *v) {
+    cli_progress_clear(isatty(STDERR_FILENO));
     if (v->o->json) {
         printf("{\"cases\": [%s], \"accuracy\": {", v->report.data ? v->report.data : "");
         for (size_t i = 0; i < v->n_tasks; i++) {
-            printf("%s\"%s\": [%zu, %zu]", i ? ", " : "", v->tasks[i].task, v->tasks[i].right, v->tasks[i].of);
+            exaone_buf name;
+            exaone_buf_init(&name, 4096);
+            exaone_json_put_string(&name, v->tasks[i].task, strlen(v->tasks[i].task));
+            printf("%s%s: [%zu, %zu]", i ? ", " : "", name.data ? name.data : "\"\"", v->tasks[i].right, v->tasks[i].of);
+            exaone_buf_release(&name);
         }
         printf("}}\n");
         return;
-    }
-    if (isatty(STDERR_FILENO)) {
-        fputs("\r\033[K", stderr);
     }
     for (size_t i = 0; i < v->n_tasks; i++) {
         printf("%-12s %4zu of %zu\n", v->tasks[i].task, v->tasks[i].right, v->tasks[i].of);
@@ -327,7 +332,8 @@ static int cases(const eval_options *o, exaone_engine *e) {
         }
         p = end ? end + 1 : NULL;
     }
-    if (s == EXAONE_OK) {
+    if (s == EXAONE_OK || cli_interrupted) { /* after Ctrl-C: what there is */
+        s = EXAONE_OK;
         print_report(&v);
     } else if (err.code) {
         cli_note("%s line %zu: %s", o->cases, line, err.message);
