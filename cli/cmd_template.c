@@ -23,10 +23,12 @@ static int render(const exaone_template_options *options) {
 }
 
 int cmd_template(int argc, char **argv) {
-    exaone_template_options o = {0};
+    exaone_template_options o = {.strict_reference = true}; /* this command shows the reference's text, oddities included */
     const cli_option options[] = {
         {"--strict-reference", NULL, OPT_FLAG, &o.strict_reference, 0, 0, NULL,
-         "lists as system or assistant content: print or fail as the reference, instead of joining their text"},
+         "render exactly as the reference (the default here)"},
+        {"--join-lists", NULL, OPT_NO_FLAG, &o.strict_reference, 0, 0, NULL,
+         "as run and chat do: the text items of a list in a first system or an assistant message are joined"},
     };
     cli_command_line line;
     int code = cli_options_parse("template", options, CLI_COUNT(options), argc, argv, &line);
