@@ -1,7 +1,7 @@
 /* JSON reader and writer: see json.h. The reader is iterative (a stack of open containers, at most MAX_DEPTH). */
 #include "base/json.h"
 
-#include <errno.h>
+#include <float.h>
 #include <locale.h>
 #include <math.h>
 #include <stdio.h>
@@ -482,32 +482,58 @@ void exaone_json_put_string(exaone_buf *out, const char *bytes, size_t n) {
     exaone_buf_putc(out, '"');
 }
 
-/* The shortest digits that read back: digits[0 .. *n), value = 0.d0d1d2… * 10^*point. */
-static void shortest_digits(double x, char digits_out[32], int *n, int *point) {
-    char text[40];
-    for (int precision = 0; precision <= 16; precision++) {
-        snprintf(text, sizeof text, "%.*e", precision, x);
-        char *comma = strchr(text, ',');
-        if (comma) {
-            *comma = '.';
+/* x > 0 rounded to n digits: digits[0 .. n) without a point, value = 0.d0d1d2… * 10^*point. */
+static void rounded_digits(double x, int n, char digits_out[20], int *point) {
+    char text[48];
+    snprintf(text, sizeof text, "%.*e", n - 1, x);
+    int k = 0;
+    char *p = text;
+    for (; *p && *p != 'e'; p++) { /* whatever the locale's decimal point is */
+        if (*p >= '0' && *p <= '9' && k < n) {
+            digits_out[k++] = *p;
         }
-        exaone_json j = {.type = EXAONE_JSON_NUMBER, .text = text, .len = strlen(text)};
-        double back;
-        if (exaone_json_double(&j, &back) && back == x) {
+    }
+    *point = *p ? (int)strtol(p + 1, NULL, 10) + 1 : 0;
+}
+
+static bool reads_back(double x, const char *digits_in, int n, int point) {
+    char text[48];
+    snprintf(text, sizeof text, "%.*se%d", n, digits_in, point - n);
+    return strtod(text, NULL) == x;
+}
+
+/* The digits plus one in the last place; false when that needs one more digit. */
+static bool next_digits(char *digits_io, int n) {
+    for (int k = n; k-- > 0;) {
+        if (digits_io[k] != '9') {
+            digits_io[k]++;
+            return true;
+        }
+        digits_io[k] = '0';
+    }
+    return false;
+}
+
+/* The shortest digits that read back as x > 0. What 15 digits can tell apart they tell; below the normal numbers fewer do.
+ * At a power of two the numbers above lie wider apart than those below, so that the decimal above the nearest may be the
+ * one. */
+static int shortest_digits(double x, char digits_out[20], int *point) {
+    int exponent, n = x < DBL_MIN ? 1 : 15;
+    bool power = frexp(x, &exponent) == 0.5;
+    for (; n < 17; n++) {
+        rounded_digits(x, n, digits_out, point);
+        if (reads_back(x, digits_out, n, *point) ||
+            (power && next_digits(digits_out, n) && reads_back(x, digits_out, n, *point))) {
             break;
         }
     }
-    char *e = strchr(text, 'e');
-    *point = (int)strtol(e + 1, NULL, 10) + 1;
-    *n = 0;
-    for (char *p = text; p < e; p++) {
-        if (*p >= '0' && *p <= '9') {
-            digits_out[(*n)++] = *p;
-        }
+    if (n == 17) {
+        rounded_digits(x, n, digits_out, point);
     }
-    while (*n > 1 && digits_out[*n - 1] == '0') {
-        --*n;
+    while (n > 1 && digits_out[n - 1] == '0') {
+        n--;
     }
+    return n;
 }
 
 void exaone_json_put_double(exaone_buf *out, double x) {
@@ -523,9 +549,8 @@ void exaone_json_put_double(exaone_buf *out, double x) {
         exaone_buf_puts(out, "0.0");
         return;
     }
-    char d[32];
-    int n, point;
-    shortest_digits(x, d, &n, &point);
+    char d[20];
+    int point, n = shortest_digits(x, d, &point);
     if (point > 16 || point < -3) { /* exponent form: 1e+16, 1.5e-05 */
         exaone_buf_putc(out, d[0]);
         if (n > 1) {
