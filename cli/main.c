@@ -18,7 +18,11 @@ const cli_command cli_commands[] = {
      "  exaone run -m EXAONE-4.5-33B-BF16.gguf \"Why is the sky blue?\"\n"
      "  exaone run -m ~/models/EXAONE-4.5-33B --json -p \"2 + 2 = ?\"",
      cmd_run},
-    {"chat", "exaone chat [options]", "Talk with the model; /help inside lists the commands.", NULL, cmd_chat},
+    {"chat", "exaone chat [options]", "Talk with the model; /help inside lists the commands.",
+     "Ctrl-C stops an answer; Ctrl-D leaves.\n\n"
+     "  exaone chat --system \"Answer in Korean.\"\n"
+     "  exaone chat -m ~/models/EXAONE-4.5-33B --ctx 65536",
+     cmd_chat},
     {"eval", "exaone eval [options] --text FILE | --cases FILE.jsonl",
      "Perplexity of a text, or accuracy over a set of cases.",
      "  exaone eval --cases tests/eval/tiny/cases.jsonl\n  exaone eval -m MODEL --text wiki.txt", cmd_eval},

@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# `exaone chat` as a process: commands on standard input, and once on a terminal.
+# shellcheck source=tests/cli/lib.sh
+. tests/cli/lib.sh
+export XDG_STATE_HOME=$work/state
+
+# chat NAME EXPECTED LINES...: the standard output of a conversation, without the last line break
+chat() {
+    local name=$1 expected=$2
+    shift 2
+    printf '%s\n' "$@" | "$exaone" chat >"$work/out" 2>"$work/err"
+    code=$?
+    exactly "$name" 0 "$expected"
+}
+
+greeting="Hello! How can I help you?"
+ask="Transcribe the text in the image."
+file=examples/media/time.png
+chat "an answer" "$greeting" "/think off" Hello
+chat "thinking stays out of a pipe" "The answer is \boxed{16}." "7 + 9 = ?"
+chat "an image" "($file goes with the next message)"$'\n'"0:37" "/think off" "/image $file" "$ask"
+chat "retry" "$greeting"$'\n'"$greeting" "/think off" Hello /retry
+chat "exit ends, nothing behind it is read" "" /exit Hello
+chat "undo, save, load" "$greeting"$'\n'"(saved)"$'\n'"(saved)"$'\n'"(3 messages)"$'\n'"(saved)" "/think off" "/system Be brief." \
+    Hello "/save $work/one.json" /undo "/save $work/two.json" "/load $work/one.json" "/save $work/three.json"
+if cmp -s "$work/one.json" "$work/three.json" && ! cmp -s "$work/one.json" "$work/two.json"; then
+    pass "what was saved is what was loaded"
+else
+    fail "what was saved is what was loaded"
+fi
+if grep -q '"role": "system", "content": "Be brief."' "$work/two.json"; then pass "undo keeps the system message"; else fail "undo keeps the system message"; fi
+printf '%s\n' "/think off" /undo "/image $work/none.png" "/load $work/none.json" /nonsense Hello |
+    "$exaone" chat >"$work/out" 2>"$work/err"
+code=$?
+expect "faults do not end the conversation" 0 "$greeting"
+for word in "nothing to undo" none.png none.json /nonsense; do
+    if grep -qF "$word" "$work/err"; then pass "said: $word"; else fail "said: $word"; fi
+done
+run_it "$exaone" chat --no-think --system x word
+complains "chat takes no prompt" 2 "word"
+
+if command -v script >/dev/null; then
+    (
+        sleep 1
+        printf '/think off\n'
+        sleep 1
+        printf 'Hello\n'
+        sleep 2
+        printf '/exit\n'
+    ) | script -qec "'$exaone' chat" /dev/null >"$work/out" 2>"$work/err"
+    code=$?
+    expect "on a terminal" 0 "$greeting"
+    if grep -q "^Hello" "$XDG_STATE_HOME/exaone/history"; then pass "the history is kept"; else fail "the history is kept"; fi
+else
+    echo "skip on a terminal: no script(1) here"
+fi
+exit $failed

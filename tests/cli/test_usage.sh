@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# Commands, options, help, messages and exit codes.
+# shellcheck source=tests/cli/lib.sh
+. tests/cli/lib.sh
+
+run_it "$exaone"
+if [ "$code" -eq 2 ] && grep -q '^  run ' "$work/err"; then pass "no command: the list, exit 2"; else fail "no command"; fi
+for word in help --help -h; do
+    run_it "$exaone" $word
+    expect "$word" 0 "Ask about an image:"
+done
+run_it "$exaone" --version
+expect "--version" 0 "exaone $(sed -n 's/^#define EXAONE_VERSION "\(.*\)"/\1/p' include/exaone/version.h)"
+run_it "$exaone" rnu
+complains "unknown command, with a suggestion" 2 "did you mean run?"
+run_it "$exaone" xyzzyx
+complains "unknown command, without one" 2 "xyzzyx"
+
+commands="run chat eval inspect forward tokenize detokenize template parse-reply preprocess"
+for command in $commands; do
+    run_it "$exaone" "$command" --help
+    cp "$work/out" "$work/help"
+    expect "$command --help shows its form" 0 "Usage: exaone $command"
+    if grep -q "^  .*exaone $command" "$work/out"; then pass "$command --help has an example"; else fail "$command --help has an example"; fi
+    run_it "$exaone" help "$command"
+    if cmp -s "$work/out" "$work/help"; then pass "help $command is the same"; else fail "help $command"; fi
+    run_it "$exaone" "$command" --no-such-option
+    complains "$command: unknown option" 2 "unknown option --no-such-option"
+done
+
+run_it "$exaone" run --imgae x y
+complains "nearest option" 2 "did you mean --image?"
+run_it "$exaone" run --temp hot x
+complains "a word for a number" 2 "--temp hot: want a number from 0 to"
+run_it "$exaone" run --top-p 1.5 x
+complains "a number out of range" 2 "from 0 to 1"
+run_it "$exaone" run --top-p nan x
+complains "NaN" 2 "--top-p nan"
+run_it "$exaone" run --seed 99999999999999999999 x
+complains "a whole number that does not fit" 2 "--seed"
+run_it "$exaone" run -n 0 x
+complains "no tokens" 2 "from 1"
+run_it "$exaone" run x --image
+complains "a value is missing" 2 "--image needs a value"
+run_it "$exaone" run --no-think=1 x
+complains "a flag takes no value" 2 "--no-think takes no value"
+run_it "$exaone" run --preset poem x
+complains "an unknown preset" 2 "poem"
+run_it "$exaone" run --video-fps 2 --video-frames 4 --video x y
+complains "two ways of sampling" 2 "--video-frames"
+run_it "$exaone" run x y
+complains "two prompts" 2 "more than one prompt"
+run_it "$exaone" run -p x -f y
+complains "two prompts by options" 2 "more than one prompt"
+run_it "$exaone" run "" </dev/null
+complains "an empty prompt" 2 "empty"
+run_it "$exaone" run </dev/null
+complains "an empty standard input" 2 "empty"
+run_it "$exaone" eval
+complains "eval wants one of two" 2 "--cases"
+run_it "$exaone" forward --in x
+complains "forward wants --out" 2 "--out"
+run_it "$exaone" forward --in x --out y --precision bf16
+complains "only f32" 2 "bf16"
+run_it "$exaone" forward --in x --out y --calls 3,x
+complains "lengths of calls" 2 "--calls 3,x"
+run_it "$exaone" preprocess --size 10
+complains "a size of one number" 2 "--size 10"
+
+# errors of files: one sentence that names the file, exit 1
+run_it "$exaone" run -m "$work/none" x
+complains "no such model" 1 "$work/none"
+printf 'not a model' >"$work/bad.gguf"
+run_it "$exaone" inspect "$work/bad.gguf"
+complains "a file that is no model" 1 "bad.gguf"
+run_it "$exaone" run --image "$work/none.png" x
+complains "no such image" 1 "none.png"
+run_it "$exaone" run --image "$work/bad.gguf" x
+complains "a file that is no image" 1 "bad.gguf"
+run_it "$exaone" run --image http://127.0.0.1:9/x.png x
+complains "addresses are off" 1 "http"
+run_it "$exaone" run --allow-url --image http://127.0.0.1:9/x.png x
+complains "private addresses stay off" 1 "127.0.0.1"
+run_it "$exaone" run --tools "$work/bad.gguf" x
+complains "tools that are no JSON" 1 "bad.gguf"
+run_it "$exaone" forward -m models/tiny --in "$work/bad.gguf" --out "$work/x"
+complains "inputs that are no safetensors file" 1 "bad.gguf"
+run_it "$exaone" eval --cases "$work/bad.gguf"
+complains "cases that are no JSON" 1 "line 1"
+
+# a full disk is an error, not silence
+if [ -w /dev/full ]; then
+    "$exaone" help >/dev/full 2>"$work/err"
+    code=$?
+    : >"$work/out"
+    complains "standard output is full" 1 "standard output"
+else
+    echo "skip standard output is full: no /dev/full here"
+fi
+exit $failed
