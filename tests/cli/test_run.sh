@@ -56,7 +56,7 @@ if grep -q "tokens/s" "$work/err"; then pass "--stats"; else fail "--stats"; fi
 run_it "$exaone" run --stop " is " "7 + 9 = ?"
 exactly "--stop" 0 "The answer"
 run_it "$exaone" run --stop "zzz" --stop "boxed{16" "7 + 9 = ?"
-exactly "--stop across tokens, the second of two" 0 'The answer is \'
+exactly "--stop across tokens, the second of two" 0 "The answer is \\"
 run_it "$exaone" run --stop "16}.never" "7 + 9 = ?"
 exactly "a beginning of a stop text at the end is text" 0 'The answer is \boxed{16}.'
 run_it "$exaone" run --stop "" x
