@@ -23,8 +23,9 @@ extern "C" {
  */
 
 typedef struct exaone_template_options {
-    bool strict_reference; /* lists as first system message print as Python prints them, as assistant content they fail;
-                              default: their text items are joined */
+    bool strict_reference; /* a list as first system message prints as Python prints it, as assistant content it fails, and
+                              video_url and input_video items print nothing; default: text items are joined, such videos are
+                              videos */
     bool trust_all;        /* control tokens spelled in messages count as such */
 } exaone_template_options;
 
@@ -37,9 +38,9 @@ typedef struct exaone_media_ref {
 
 /* A rendered prompt. Zeroed = empty. */
 typedef struct exaone_rendered {
-    char *text; /* [n] bytes and one NUL */
+    char *text; /* [n] bytes and one NUL; may hold NULs */
     size_t n;
-    exaone_text_span *spans; /* [n_spans] cover text; markup of the template is trusted, what messages brought is not */
+    exaone_text_span *spans; /* [n_spans] cover text; trusted: the template's markup; not: what messages and tools brought */
     size_t n_spans;
     exaone_media_ref *media; /* [n_media] */
     size_t n_media;
@@ -49,15 +50,17 @@ typedef struct exaone_rendered {
 EXAONE_API void exaone_rendered_release(exaone_rendered *r); /* frees and empties */
 
 /* Renders {"messages": […], "tools": […], "options": {add_generation_prompt, enable_thinking, skip_think, add_vision_id,
- * continue_final_message}}, or {"request_json": "the same as text"}. As the reference's processor: null members of messages
- * count as absent, `thinking` and `reasoning` stand for reasoning_content, image_url items for images. `options` may be
- * NULL. Errors: EXAONE_ERR_FORMAT (no JSON), _ARGUMENT (unknown role, missing arguments, no messages …), _LIMIT (10,000
- * messages, 256 MiB), _MEMORY. On failure *out is empty. */
+ * continue_final_message}}, or {"request_json": "the same as text", "options": …}, as the reference's processor does: null
+ * members of messages count as absent, `thinking` and `reasoning` stand for reasoning_content, image_url items for images;
+ * other members and options are ignored. `options` may be NULL. Time and memory are linear in n. Errors: EXAONE_ERR_FORMAT
+ * (no JSON), _ARGUMENT (unknown role, missing arguments, no messages …), _LIMIT (10,000 messages, 65,536 images and videos,
+ * nesting of 128, 256 MiB of request or text, 1 GiB of tree), _MEMORY. On failure *out is empty. */
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_template_render(const char *json, size_t n,
                                                                 const exaone_template_options *options, exaone_rendered *out,
                                                                 exaone_error *err);
 
-/* Name of the known template that these bytes are (by SHA-256), or NULL; hex gets the digest of 64 digits and a NUL. */
+/* Name of the known template that these bytes are (by SHA-256, with or without a final newline), or NULL; hex gets the
+ * digest of the bytes, 64 digits and a NUL. */
 EXAONE_API const char *exaone_template_identify(const char *bytes, size_t n, char hex[65]);
 
 /* ---- messages ------------------------------------------------------------------------------------------------------------
@@ -73,7 +76,9 @@ typedef struct exaone_chat_part {
 
 EXAONE_API exaone_chat *exaone_chat_new(void); /* NULL: out of memory. Owned by the caller: exaone_chat_free */
 EXAONE_API void exaone_chat_free(exaone_chat *chat);
-/* One message; a single text part becomes a plain string, which the template treats differently from a list. */
+/* One message; a single text part becomes a plain string, which the template treats differently from a list. Broken UTF-8 in
+ * a text becomes U+FFFD; in a path it is refused. Limits: 10,000 messages, 256 MiB. On an error the conversation stays as it
+ * was; this holds for all functions below. */
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_chat_add(exaone_chat *chat, const char *role, const exaone_chat_part *parts,
                                                          size_t n_parts, exaone_error *err);
 /* A message as a JSON object; checked to be one. */
@@ -104,18 +109,24 @@ typedef struct exaone_tool_call {
 /* thinking: the prompt ended in an open think block; tools: the request declared tools. NULL: out of memory. */
 EXAONE_API exaone_reply *exaone_reply_new(bool thinking, bool tools);
 EXAONE_API void exaone_reply_free(exaone_reply *reply);
-/* Feeds any number of bytes. Errors: EXAONE_ERR_LIMIT (64 MiB), _MEMORY. */
+/* Feeds any number of bytes; cuts may fall anywhere. Memory and time are linear in the text. Errors: EXAONE_ERR_ARGUMENT
+ * (after finish), _LIMIT (64 MiB in all; nothing was fed), _MEMORY (the reply is then only good for free). */
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_reply_feed(exaone_reply *reply, const char *bytes, size_t n,
                                                            exaone_error *err);
-/* Ends the text. stopped: by an end token (else by a length limit). */
+/* Ends the text. stopped: by an end token (else by a length limit). A second call changes nothing. */
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_reply_finish(exaone_reply *reply, bool stopped, exaone_error *err);
-/* What is decided so far; only grows. NUL-terminated, never NULL. */
+/* What is decided so far. It only grows: for streaming, send what lies behind the length sent before, and the calls from the
+ * number sent before on. Held back are white space at the end, what may become a tag, and open tool calls. NUL-terminated,
+ * never NULL, valid until the next feed or finish; n may be NULL. */
 EXAONE_API const char *exaone_reply_reasoning(const exaone_reply *reply, size_t *n);
 EXAONE_API const char *exaone_reply_content(const exaone_reply *reply, size_t *n);
 EXAONE_API size_t exaone_reply_n_calls(const exaone_reply *reply);
+/* Its strings belong to the reply. */
 EXAONE_API exaone_tool_call exaone_reply_call(const exaone_reply *reply, size_t i);
-EXAONE_API const char *exaone_reply_finish_reason(const exaone_reply *reply); /* "stop", "length", "tool_calls" */
-/* {"reasoning_content", "content", "tool_calls": [{"name", "arguments"}], "finish_reason"}. *out is the caller's (free). */
+/* "stop", "length" or "tool_calls"; "" before finish. */
+EXAONE_API const char *exaone_reply_finish_reason(const exaone_reply *reply);
+/* {"reasoning_content", "content", "tool_calls": [{"name", "arguments"}], "finish_reason"}; empty texts are null, arguments
+ * a string that holds JSON. Always valid JSON: broken UTF-8 becomes U+FFFD. *out is the caller's (free). */
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_reply_to_json(const exaone_reply *reply, char **out, exaone_error *err);
 
 /* ---- \boxed{} ------------------------------------------------------------------------------------------------------------
@@ -123,7 +134,7 @@ EXAONE_API EXAONE_MUST_USE exaone_status exaone_reply_to_json(const exaone_reply
 
 /* What to add to a question so that the answer can be found. */
 EXAONE_API const char *exaone_boxed_request(void);
-/* Content of the last complete \boxed{…} (braces balanced, escaped ones not counted): false when there is none. */
+/* Content text[*begin .. *end) of the last \boxed{…} that closes (braces balanced, \{ and \} not counted); false: none. */
 EXAONE_API bool exaone_boxed_last(const char *text, size_t n, size_t *begin, size_t *end);
 
 #ifdef __cplusplus

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/error.h"
 #include "base/mem.h"
 
 void exaone_buf_init(exaone_buf *b, size_t max) {
@@ -19,7 +20,7 @@ void exaone_buf_release(exaone_buf *b) {
 
 void exaone_buf_clear(exaone_buf *b) {
     b->len = 0;
-    b->failed = false;
+    b->failed = b->starved = false;
     if (b->data) {
         b->data[0] = 0;
     }
@@ -40,7 +41,7 @@ static bool reserve(exaone_buf *b, size_t more) {
     }
     char *data = exaone_mem_resize(b->data, cap, 1);
     if (!data) {
-        b->failed = true;
+        b->failed = b->starved = true;
         return false;
     }
     b->data = data;
@@ -82,6 +83,16 @@ bool exaone_buf_printf(exaone_buf *b, const char *fmt, ...) {
     va_end(args);
     b->len += (size_t)n;
     return true;
+}
+
+exaone_status exaone_buf_check(const exaone_buf *b, const char *what, exaone_error *err) {
+    if (!b->failed) {
+        return EXAONE_OK;
+    }
+    if (b->starved) {
+        return exaone_fail_memory(err, what, b->len);
+    }
+    return exaone_fail(err, EXAONE_ERR_LIMIT, "%s is longer than %zu bytes", what, b->max);
 }
 
 char *exaone_buf_take(exaone_buf *b, size_t *len) {

@@ -658,7 +658,9 @@ static void put_object(exaone_buf *out, const exaone_json *j, bool python) {
         }
     }
     exaone_buf_putc(out, '}');
-    out->failed = out->failed || !ok;
+    if (!ok) {
+        out->failed = out->starved = true;
+    }
     if (values != few) {
         free(values);
     }

@@ -127,7 +127,9 @@ static void repr_object(exaone_buf *out, const exaone_json *j) {
         }
     }
     exaone_buf_putc(out, '}');
-    out->failed = out->failed || !ok;
+    if (!ok) {
+        out->failed = out->starved = true;
+    }
     free(values);
 }
 

@@ -424,10 +424,11 @@ exaone_status exaone_reply_to_json(const exaone_reply *r, char **out, exaone_err
     }
     exaone_buf_printf(&b, "], \"finish_reason\": \"%s\"}", exaone_reply_finish_reason(r));
     *out = NULL;
-    if (b.failed) {
-        exaone_buf_release(&b);
-        return exaone_fail_memory(err, "the reply as JSON", r->text.len);
+    exaone_status s = exaone_buf_check(&b, "the reply as JSON", err);
+    if (s == EXAONE_OK) {
+        *out = exaone_buf_take(&b, NULL);
+        s = *out ? EXAONE_OK : exaone_fail_memory(err, "the reply as JSON", 1);
     }
-    *out = exaone_buf_take(&b, NULL);
-    return *out ? EXAONE_OK : exaone_fail_memory(err, "the reply as JSON", 1);
+    exaone_buf_release(&b);
+    return s;
 }

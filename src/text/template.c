@@ -67,7 +67,8 @@ static void put_printed(renderer *r, const exaone_json *j) {
 
 /* ---- content ---- */
 
-static char *source_of(const exaone_json *item) {
+/* Where an image or video is: the first of these members that is a text. NULL: none. */
+static const exaone_json *source_of(const exaone_json *item) {
     static const char *const keys[] = {"url", "path", "image", "video", "video_url", "input_video"};
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         const exaone_json *j = exaone_json_get(item, keys[i]);
@@ -75,29 +76,37 @@ static char *source_of(const exaone_json *item) {
             j = exaone_json_get(j, "url");
         }
         if (exaone_json_is(j, EXAONE_JSON_STRING) && !(j->len && memchr(j->text, 0, j->len))) {
-            return exaone_mem_string(j->text, j->len);
+            return j;
         }
     }
     return NULL;
 }
 
-static exaone_status put_media(renderer *r, const exaone_json *item, bool video, size_t message, size_t part) {
-    exaone_media_ref ref = {.is_video = video, .message = message, .part = part, .source = source_of(item)};
-    size_t number = video ? ++r->n_videos : ++r->n_images, place = r->text.len;
-    if (r->n_images + r->n_videos > MAX_MEDIA) {
-        free(ref.source);
+static exaone_status add_media(renderer *r, const exaone_json *item, bool video, size_t message, size_t part) {
+    exaone_media_ref ref = {.is_video = video, .message = message, .part = part};
+    const exaone_json *source = source_of(item);
+    size_t place = r->text.len;
+    if (r->n_images + r->n_videos == MAX_MEDIA) {
         return exaone_fail(r->err, EXAONE_ERR_LIMIT, "more than %d images and videos", MAX_MEDIA);
     }
-    if (!exaone_buf_append(&r->media_places, &place, sizeof place) || !exaone_buf_append(&r->media, &ref, sizeof ref)) {
+    ref.source = source ? exaone_mem_string(source->text, source->len) : NULL;
+    if ((source && !ref.source) || !exaone_buf_append(&r->media_places, &place, sizeof place) ||
+        !exaone_buf_append(&r->media, &ref, sizeof ref)) {
         free(ref.source);
         return exaone_fail_memory(r->err, "the list of images and videos", r->media.len + sizeof ref);
     }
-    if (r->request->add_vision_id) {
+    return EXAONE_OK;
+}
+
+static exaone_status put_media(renderer *r, const exaone_json *item, bool video, size_t message, size_t part) {
+    exaone_status s = add_media(r, item, video, message, part);
+    size_t number = video ? ++r->n_videos : ++r->n_images, before = r->text.len;
+    if (s == EXAONE_OK && r->request->add_vision_id) {
         exaone_buf_printf(&r->text, "%s %zu: ", video ? "Video" : "Picture", number);
-        add_span(r, place, true);
+        add_span(r, before, true);
     }
     markup(r, video ? "<vision><|video_pad|></vision>\n" : "<vision><|image_pad|></vision>\n");
-    return EXAONE_OK;
+    return s;
 }
 
 /* Servers know these two names for videos; the reference prints nothing for them. */
@@ -154,10 +163,10 @@ static exaone_status put_first_system(renderer *r, const exaone_json *content) {
         return EXAONE_OK;
     }
     join_text(content, &b);
-    bool failed = b.failed;
+    exaone_status s = exaone_buf_check(&b, "messages[0].content", r->err);
     put(r, b.data ? b.data : "", b.len, false);
     exaone_buf_release(&b);
-    return failed ? exaone_fail_memory(r->err, "messages[0].content", b.max) : EXAONE_OK;
+    return s;
 }
 
 /* ---- assistant turns ---- */
@@ -238,11 +247,8 @@ static exaone_status assistant_text(renderer *r, const exaone_json *m, const cha
         return exaone_fail(r->err, EXAONE_ERR_ARGUMENT, "messages[%zu].%s of an assistant is not text", index, key);
     }
     join_text(j, joined);
-    if (joined->failed) {
-        return exaone_fail_memory(r->err, key, joined->max);
-    }
     *out = (exaone_slice){joined->data ? joined->data : "", joined->len};
-    return EXAONE_OK;
+    return exaone_buf_check(joined, key, r->err);
 }
 
 static exaone_status put_assistant(renderer *r, const exaone_json *m, size_t index) {
@@ -403,13 +409,11 @@ static exaone_status render(renderer *r, bool *thinking) {
         markup(r, r->request->enable_thinking ? "<think>\n" : "<think>\n\n</think>\n\n");
         *thinking = r->request->enable_thinking;
     }
-    if (s == EXAONE_OK && r->text.failed) {
-        s = r->text.len > MAX_TEXT / 2
-                ? exaone_fail(r->err, EXAONE_ERR_LIMIT, "the rendered text is longer than %d bytes", MAX_TEXT)
-                : exaone_fail_memory(r->err, "the rendered text", r->text.len);
+    if (s == EXAONE_OK) {
+        s = exaone_buf_check(&r->text, "the rendered text", r->err);
     }
-    if (s == EXAONE_OK && (r->spans.failed || r->media.failed)) {
-        s = exaone_fail_memory(r->err, "the spans of the rendered text", r->spans.len);
+    if (s == EXAONE_OK) {
+        s = exaone_buf_check(&r->spans, "the list of spans", r->err);
     }
     if (s == EXAONE_OK && r->request->continue_final) {
         s = cut_final(r);
