@@ -14,6 +14,7 @@
 
 #include "exaone/sampling.h"
 #include "../support/fixture.h"
+#include "../support/skip.h"
 
 /* ---- counting and failing allocations ---- */
 
@@ -632,7 +633,7 @@ static void all_on(exaone_sampling *p, const exaone_logit_bias *bias) {
 static void test_steps_allocate_nothing(void **state) {
     (void)state;
     if (!CAN_COUNT) {
-        skip(); /* a sanitizer owns malloc */
+        TEST_SKIP("the sanitizer has its own allocator");
     }
     exaone_sampling p;
     const exaone_logit_bias bias = {1, 1};
@@ -655,7 +656,7 @@ static void test_steps_allocate_nothing(void **state) {
 static void test_failing_allocations(void **state) {
     (void)state;
     if (!CAN_COUNT) {
-        skip(); /* a sanitizer owns malloc */
+        TEST_SKIP("the sanitizer has its own allocator");
     }
     exaone_sampling p;
     const exaone_logit_bias bias = {1, 1};
