@@ -31,8 +31,8 @@ static size_t closing(const char *text, size_t open) {
     return i;
 }
 
-/* From the end: `depth` is the number of braces open at i less those open at the end. A brace is closed when the depth on its
- * right comes down to what it is on its left, so the lowest depth seen tells it without looking to the right again. */
+/* From the end: `depth` is the number of braces open at i less those open at the end. A brace is closed when the depth on
+ * its right comes down to what it is on its left, so the lowest depth seen tells it without looking to the right again. */
 bool exaone_boxed_last(const char *text, size_t n, size_t *begin, size_t *end) {
     const size_t length = sizeof mark - 1;
     ptrdiff_t depth = 0, lowest = 0;
