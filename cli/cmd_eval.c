@@ -335,6 +335,8 @@ static int cases(const eval_options *o, exaone_engine *e) {
     if (s == EXAONE_OK || cli_interrupted) { /* after Ctrl-C: what there is */
         s = EXAONE_OK;
         print_report(&v);
+    } else if (text && !v.base) {
+        cli_note("out of memory");
     } else if (err.code) {
         cli_note("%s line %zu: %s", o->cases, line, err.message);
     }

@@ -73,6 +73,7 @@ static int forward(const forward_options *o, const exaone_forward_options *f) {
     exaone_tensors *file = NULL, *in = exaone_tensors_new(), *out = NULL;
     exaone_engine *engine = cli_open_engine(&o->model, true);
     if (!engine || !in) {
+        engine ? cli_note("out of memory") : (void)0;
         exaone_tensors_free(in);
         exaone_engine_close(engine);
         return CLI_FAILED;

@@ -200,6 +200,10 @@ static char *read_prompt(const run_options *o, const cli_command_line *line, int
     }
     size_t n = 0;
     char *prompt = text ? strdup(text) : NULL;
+    if (text && !prompt) {
+        cli_note("out of memory");
+        return NULL;
+    }
     if (!text && !o->file && isatty(STDIN_FILENO)) {
         *code = cli_usage("run", "no prompt: give it as an argument, with -p, -f FILE or on standard input");
         return NULL;
