@@ -17,4 +17,38 @@ if env -u EXAONE_MODEL "$exaone" eval -m tests/golden/model/micro/checkpoint --c
 else
     echo "ok a model without a tokenizer is refused"
 fi
+# perplexity
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+printf 'Hello! How can I help you?' >"$work/text"
+out=$(env -u EXAONE_MODEL "$exaone" eval --text "$work/text" --json 2>/dev/null)
+case $out in
+*'"tokens": '*'"predicted": '*'"perplexity": '*) echo "ok perplexity as JSON" ;;
+*) echo "not ok perplexity as JSON"; echo "$out"; code=1 ;;
+esac
+perplexity() { env -u EXAONE_MODEL "$exaone" eval --text "$1" --json 2>/dev/null | sed 's/.*"perplexity": \([0-9]*\).*/\1/'; }
+printf 'zq xv Qj ~~ }{ kk' >"$work/noise"
+known=$(perplexity "$work/text") noise=$(perplexity "$work/noise")
+if [ "$known" -lt "$noise" ]; then
+    echo "ok a sentence of the training data is more probable than noise"
+else
+    echo "not ok a sentence of the training data is more probable than noise: $known against $noise"; code=1
+fi
+printf x >"$work/one"
+if env -u EXAONE_MODEL "$exaone" eval --text "$work/one" >/dev/null 2>&1; then
+    echo "not ok a text of one token is refused"; code=1
+else
+    echo "ok a text of one token is refused"
+fi
+line=$(head -1 tests/eval/tiny/cases.jsonl)
+mkdir "$work/files"
+cp tests/eval/tiny/files/ocr-000.png "$work/files"
+printf '%s\n' "$line" >"$work/cases.jsonl"
+out=$(env -u EXAONE_MODEL "$exaone" eval --cases "$work/cases.jsonl" --json 2>/dev/null)
+wanted='{"cases": [{"id": "ocr-000", "output_ids": [128, 138, 131, 135, 53], "output_text": "0:37<|endofturn|>", "correct": true, "matches_reference": true}], "accuracy": {"ocr": [1, 1]}}'
+if [ "$out" = "$wanted" ]; then
+    echo "ok the report as JSON, paths relative to the file"
+else
+    echo "not ok the report as JSON, paths relative to the file"; echo "$out"; code=1
+fi
 exit $code
