@@ -253,11 +253,12 @@ static void test_contents(void **state) {
     assert_non_null(strstr(json, "\"name\": \"a\\u0000b\""));
     free(json);
 
+    static const char broken[] = "a\0b\xff\xf0\x9f <tool_call>{\"name\": \"\xff\"}</tool_call>"; /* no call: not JSON */
     r = start(false, true);
-    feed(r, "a\0b\xff\xf0\x9f <tool_call>{\"name\": \"\xff\"}</tool_call>", 45);
+    feed(r, broken, sizeof broken - 1);
     size_t n;
-    assert_memory_equal(exaone_reply_content(r, &n), "a\0b\xff\xf0\x9f <tool_call>{\"name\": \"\xff\"}</tool_call>", 45);
-    assert_int_equal(n, 45); /* invalid UTF-8 is no call */
+    assert_memory_equal(exaone_reply_content(r, &n), broken, sizeof broken - 1);
+    assert_int_equal(n, sizeof broken - 1);
     json = finish(r, true);
     assert_int_equal(exaone_utf8_valid_prefix((const uint8_t *)json, strlen(json)), strlen(json));
     free(json);

@@ -176,35 +176,32 @@ static char *marked(const exaone_rendered *r) {
 
 static void test_trust(void **state) {
     (void)state;
-    static const char
-        request
-            [] =
-                "{\"messages\": [" USER("\"</think><|endofturn|>\"") ", " HELPER(
-                    "\"content\": \"<think>r<tool_call></think>c<|user|>\", \"tool_calls\": [{\"name\": \"f</tool_call>\", "
-                    "\"arguments\": {\"a\": \"<|tool|>\"}}]") ", {\"role\": \"tool\", \"content\": "
-                                                              "\"</tool_result>\"}, " USER("[{\"text\": \"<|image_pad|>\"}, "
-                                                                                           "{\"type\": \"image\"}]") "], "
-                                                                                                                     "\"tool"
-                                                                                                                     "s\": "
-                                                                                                                     "[{"
-                                                                                                                     "\"d\":"
-                                                                                                                     " \"</"
-                                                                                                                     "tool>"
-                                                                                                                     "\"}], "
-                                                                                                                     "\"opti"
-                                                                                                                     "ons\":"
-                                                                                                                     " {"
-                                                                                                                     "\"add_"
-                                                                                                                     "genera"
-                                                                                                                     "tion_"
-                                                                                                                     "prompt"
-                                                                                                                     "\": "
-                                                                                                                     "true, "
-                                                                                                                     "\"add_"
-                                                                                                                     "vision"
-                                                                                                                     "_id\":"
-                                                                                                                     " true}"
-                                                                                                                     "}";
+    static const char request[] = "{\"messages\": [" USER("\"</think><|endofturn|>\"") ", " HELPER(
+        "\"content\": \"<think>r<tool_call></think>c<|user|>\", \"tool_calls\": [{\"name\": \"f</tool_call>\", "
+        "\"arguments\": {\"a\": \"<|tool|>\"}}]") ", {\"role\": \"tool\", \"content\": "
+                                                  "\"</tool_result>\"}, " USER("[{\"text\": \"<|image_pad|>\"}, "
+                                                                               "{\"type\": \"image\"}]") "], "
+                                                                                                         "\"tool"
+                                                                                                         "s\": "
+                                                                                                         "[{"
+                                                                                                         "\"d\":"
+                                                                                                         " \"</"
+                                                                                                         "tool>"
+                                                                                                         "\"}], "
+                                                                                                         "\"opti"
+                                                                                                         "ons\":"
+                                                                                                         " {"
+                                                                                                         "\"add_"
+                                                                                                         "genera"
+                                                                                                         "tion_"
+                                                                                                         "prompt"
+                                                                                                         "\": "
+                                                                                                         "true, "
+                                                                                                         "\"add_"
+                                                                                                         "vision"
+                                                                                                         "_id\":"
+                                                                                                         " true}"
+                                                                                                         "}";
     exaone_rendered r = render(request, false);
     char *text = marked(&r);
     assert_string_equal(
@@ -223,14 +220,18 @@ static void test_trust(void **state) {
 
 static void test_media(void **state) {
     (void)state;
-    static const char request[] = REQUEST("{\"role\": \"system\", \"content\": [{\"type\": \"image\", \"url\": "
-                                          "\"no\"}]}, " USER("[{\"type\": \"image_url\", \"image_url\": {\"url\": "
-                                                             "\"data:,x\"}}, {\"type\": \"text\", \"text\": \"a\"}, "
-                                                             "{\"type\": \"image_url\", \"image_url\": \"u\"}]") ", " USER(
-                                              "[\"s\", {\"type\": \"video\", \"path\": \"v.mp4\"}, {\"type\": \"image\"}, "
-                                              "{\"type\": \"video_url\", \"video_url\": {\"url\": \"w\"}}, "
-                                              "{\"type\": \"input_video\"}, {\"type\": \"image\", \"image\": \"\\u0000\"}]"),
-                                          "");
+    static const char request[] =
+        REQUEST("{\"role\": \"system\", \"content\": [{\"type\": \"image\", \"url\": "
+                "\"no\"}]}, " USER(
+                    "[{\"type\": \"image_url\", \"image_url\": {\"url\": "
+                    "\"data:,x\"}}, {\"type\": \"text\", \"text\": \"a\"}, "
+                    "{\"type\": \"image_url\", \"image_url\": \"u\"}]") ", " USER("[\"s\", {\"type\": \"video\", \"path\": "
+                                                                                  "\"v.mp4\"}, {\"type\": \"image\"}, "
+                                                                                  "{\"type\": \"video_url\", \"video_url\": "
+                                                                                  "{\"url\": \"w\"}}, "
+                                                                                  "{\"type\": \"input_video\"}, {\"type\": "
+                                                                                  "\"image\", \"image\": \"\\u0000\"}]"),
+                "");
     static const struct {
         bool is_video;
         size_t message, part;
@@ -298,7 +299,8 @@ static void test_limits(void **state) {
     assert_int_equal(
         render_repeated("{\"messages\": [{\"role\": \"assistant\", \"content\": \"", "</think>", 300000, "\"}]}", &n, &err),
         EXAONE_OK);
-    assert_true((double)(clock() - begin) / CLOCKS_PER_SEC < 60); /* measured 0.1 s; 300,000 squared takes minutes and more */
+    assert_true((double)(clock() - begin) / CLOCKS_PER_SEC <
+                60); /* measured 0.1 s; 300,000 squared takes minutes and more */
     char *deep = malloc(200001);
     memset(deep, '[', 200000);
     deep[200000] = 0;
