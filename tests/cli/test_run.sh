@@ -74,6 +74,24 @@ if cmp -s "$work/first" "$work/third"; then fail "another seed, another text"; e
 run_it "$exaone" run --preset ocr --greedy --no-think Hello
 exactly "--greedy goes before a preset's sampling" 0 "Hello! How can I help you?"
 
+# presets: a model whose generation_config.json lets sample gets the one that fits the input
+mkdir "$work/sampling"
+cp models/tiny/*.json models/tiny/chat_template.jinja "$work/sampling"
+ln -s "$PWD/models/tiny/model.safetensors" "$work/sampling"
+sed -i 's/"do_sample": false/"do_sample": true/' "$work/sampling/generation_config.json"
+preset() {
+    local name=$1 word=$2
+    shift 2
+    run_it "$exaone" run -m "$work/sampling" -n 1 --no-think "$@"
+    if [ $code -eq 0 ] && grep -q "^exaone: sampling: .*$word" "$work/err"; then pass "$name"; else fail "$name"; fi
+}
+preset "preset of a text" "preset text" Hello
+preset "preset of an image" "preset general" --image $image Hello
+preset "preset of Korean" "preset ocr" 안녕
+preset "preset as asked for" "preset ocr" --preset ocr Hello
+preset "greedy as asked for" greedy --greedy Hello
+preset "single settings go on top" "temperature 0.25" --temp 0.25 Hello
+
 # what a user types is text, unless asked otherwise
 run_it "$exaone" run --json --no-think "<|endofturn|>"
 plain=$(sed 's/.*"prompt_tokens": \([0-9]*\).*/\1/' "$work/out")
