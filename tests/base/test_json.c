@@ -80,6 +80,7 @@ static const struct {
     {"\"\\udc00\"", "escape"},
     {"\"\\ud800\\u0041\"", "escape"},
     {"\"\\ud800\\ud800\"", "escape"},
+    {"\"\\udc00\\udc00\"", "escape"},
     {"\"\\ud83d\\\"", "no end"},
     {"\"\xff\"", "UTF-8"},
     {"\"\xc0\x80\"", "UTF-8"},

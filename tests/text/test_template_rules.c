@@ -354,6 +354,11 @@ static void test_chat(void **state) {
     assert_int_equal(exaone_chat_count(c), 2);
     expect_chat(c, "<|tool_declare|>\n# Tools\n<tool>{\"x\": 100000.0}</tool>\n<|endofturn|>\n" FIRST EMPTY_THOUGHT);
 
+    assert_int_equal(exaone_chat_load(c, "{\"messages\": [], \"tools\": []}", 29, NULL), EXAONE_OK);
+    assert_int_equal(exaone_chat_add(c, "user", &text, 1, NULL), EXAONE_OK);
+    expect_chat(c, "<|tool_declare|>\n# Tools\n<tool>{\"x\": 100000.0}</tool>\n<|endofturn|>\n" /* tools stay */
+                   "<|user|>\na\xef\xbf\xbd\"\n<|endofturn|>\n" EMPTY_THOUGHT);
+    assert_int_equal(exaone_chat_add_json(c, "{\"role\": \"assistant\", \"content\": \"b\"}", 37, NULL), EXAONE_OK);
     assert_int_equal(exaone_chat_set_tools(c, NULL, 0, NULL), EXAONE_OK);
     char *saved;
     size_t n;
