@@ -58,17 +58,35 @@ exaone_status exaone_forward_put_i32(exaone_forward_call *c, const char *name, c
     return put(c, name, EXAONE_I32, dims, data);
 }
 
+exaone_status exaone_forward_put_table(exaone_forward_call *c, const char *name, const float *half_table, size_t n,
+                                       size_t half) {
+    float *full = exaone_mem_array(n * half * 2, sizeof *full);
+    if (!full) {
+        return exaone_fail_memory(c->err, name, n * half * 2 * sizeof *full);
+    }
+    for (size_t i = 0; i < n; i++) {
+        memcpy(full + 2 * i * half, half_table + i * half, half * sizeof *full);
+        memcpy(full + (2 * i + 1) * half, half_table + i * half, half * sizeof *full);
+    }
+    exaone_status s = exaone_forward_put_f32(c, name, EXAONE_DIMS(n, 2 * half), full);
+    free(full);
+    return s;
+}
+
 exaone_status exaone_forward_ints(exaone_forward_call *c, const char *name, int64_t **out, size_t *n_dims, size_t dims[8]) {
     *out = NULL;
     const exaone_tensor *t = exaone_tensors_get(c->in, name);
     if (!t) {
         return EXAONE_OK;
     }
-    size_t n = 1;
-    *n_dims = t->n_dims;
+    size_t n = (size_t)exaone_tensor_elements(t);
+    if (n == 0) {
+        return exaone_fail(c->err, EXAONE_ERR_ARGUMENT, "%s is empty", name);
+    }
+    *n_dims = t->n_dims ? t->n_dims : 1; /* a single value counts as [1] */
+    dims[0] = 1;
     for (size_t i = 0; i < t->n_dims; i++) {
         dims[i] = (size_t)t->dims[i];
-        n *= dims[i];
     }
     int64_t *v = exaone_mem_array(n, sizeof *v);
     if (!v) {

@@ -1,4 +1,5 @@
 /* The forward door: greedy generation, and the MTP module with known tokens and as a drafter. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,7 @@
 typedef struct {
     exaone_text_run r;
     exaone_sampler **samplers; /* [B] */
-    float *rows;               /* [max rows, V] host */
+    float *row;                /* [V] host: the logits at hand */
     int64_t *ids;              /* [B, N] */
     float *margin;             /* [B, N] */
     float *logits;             /* [B, N, V] or NULL */
@@ -76,7 +77,6 @@ static bool is_stop(const greedy_run *g, int32_t id) {
 static exaone_status choose(greedy_run *g, const int64_t *row_of_last, bool *all_ended) {
     exaone_text_run *r = &g->r;
     exaone_engine *e = r->c->engine;
-    e->be->download(e->be, g->rows, r->logits, r->max_rows * r->V * sizeof *g->rows);
     *all_ended = true;
     for (size_t b = 0; b < r->B; b++) {
         size_t at = b * g->N + g->n_done;
@@ -84,7 +84,8 @@ static exaone_status choose(greedy_run *g, const int64_t *row_of_last, bool *all
             return exaone_fail(r->c->err, EXAONE_ERR_ARGUMENT, "attention_mask: the last token of sequence %zu is hidden",
                                b);
         }
-        const float *logits = g->rows + (size_t)row_of_last[b] * r->V;
+        const float *logits = g->row;
+        e->be->download(e->be, g->row, r->logits + (size_t)row_of_last[b] * r->V, r->V * sizeof *g->row);
         int32_t id;
         exaone_status s = exaone_sampler_choose(g->samplers[b], logits, &id, &g->margin[at], r->c->err);
         if (g->ended[b]) { /* MODEL: an ended sequence goes on with the pad id beside the others */
@@ -192,14 +193,14 @@ exaone_status exaone_forward_greedy(exaone_forward_call *c) {
     exaone_text_run *r = &g.r;
     if (s == EXAONE_OK) {
         g.samplers = exaone_mem_array(r->B, sizeof(exaone_sampler *));
-        g.rows = exaone_mem_array(r->max_rows * r->V, sizeof *g.rows);
+        g.row = exaone_mem_array(r->V, sizeof *g.row);
         g.ids = exaone_mem_array(r->B * g.N, sizeof *g.ids);
         g.margin = exaone_mem_array(r->B * g.N, sizeof *g.margin);
         g.ended = exaone_mem_array(r->B, sizeof *g.ended);
         g.row_of = exaone_mem_array(r->B, sizeof *g.row_of);
         bool keep = exaone_forward_wants(c->options, "logits");
         g.logits = keep ? exaone_mem_array(r->B * g.N * r->V, sizeof *g.logits) : NULL;
-        if (!g.samplers || !g.rows || !g.ids || !g.margin || !g.ended || !g.row_of || (keep && !g.logits)) {
+        if (!g.samplers || !g.row || !g.ids || !g.margin || !g.ended || !g.row_of || (keep && !g.logits)) {
             s = exaone_fail_memory(c->err, "generated ids and logits", r->B * g.N * r->V * sizeof *g.logits);
         }
     }
@@ -216,7 +217,7 @@ exaone_status exaone_forward_greedy(exaone_forward_call *c) {
         exaone_sampler_free(g.samplers[b]);
     }
     free(g.samplers);
-    free(g.rows);
+    free(g.row);
     free(g.ids);
     free(g.margin);
     free(g.ended);
@@ -252,19 +253,19 @@ static void put_mtp_stage(void *ctx, const char *name, const float *data, size_t
     free(host);
 }
 
+/* The first of the largest; *margin = how far the next one is below it (0 when there is no other). */
 static size_t argmax(const float *x, size_t n, float *margin) {
     size_t best = 0;
+    float second = -INFINITY;
     for (size_t i = 1; i < n; i++) {
-        best = x[i] > x[best] ? i : best;
-    }
-    *margin = 0;
-    bool any = false;
-    for (size_t i = 0; i < n; i++) {
-        if (i != best && (!any || x[best] - x[i] < *margin)) {
-            *margin = x[best] - x[i];
-            any = true;
+        if (x[i] > x[best]) {
+            second = x[best];
+            best = i;
+        } else if (x[i] > second) {
+            second = x[i];
         }
     }
+    *margin = n > 1 ? x[best] - second : 0;
     return best;
 }
 

@@ -28,7 +28,12 @@ EXAONE_MUST_USE exaone_status exaone_forward_put_i64(exaone_forward_call *c, con
 EXAONE_MUST_USE exaone_status exaone_forward_put_i32(exaone_forward_call *c, const char *name, const size_t *dims,
                                                      const int32_t *data);
 
-/* A tensor of integers (I64, I32, U8, BOOL) as int64, allocated (free); NULL with status OK when absent. */
+/* A rotary table [n, half] as the reference holds it: both halves alike, [n, 2 * half]. */
+EXAONE_MUST_USE exaone_status exaone_forward_put_table(exaone_forward_call *c, const char *name, const float *half_table,
+                                                       size_t n, size_t half);
+
+/* A tensor of integers (I64, I32, U8, BOOL) as int64, allocated (free); NULL with status OK when absent. At least one value,
+ * at least one dimension. */
 EXAONE_MUST_USE exaone_status exaone_forward_ints(exaone_forward_call *c, const char *name, int64_t **out, size_t *n_dims,
                                                   size_t dims[8]);
 

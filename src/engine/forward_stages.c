@@ -15,15 +15,16 @@ typedef struct {
     int layer;             /* next entry of hidden_states */
 } stage_context;
 
-/* rows x a x b -> [B, T, a, b] with zeros at dead places; probs become [B, heads, T, keys]. */
-static void spread(const exaone_text_run *r, const int64_t *row_of, const float *rows, size_t width, float *out) {
-    for (size_t i = 0; i < r->B * r->T; i++) {
+/* out [n, width]: row row_of[i] of `rows` at place i, zeros left where there is none. */
+static void spread(const int64_t *row_of, size_t n, const float *rows, size_t width, float *out) {
+    for (size_t i = 0; i < n; i++) {
         if (row_of[i] >= 0) {
             memcpy(out + i * width, rows + (size_t)row_of[i] * width, width * sizeof *out);
         }
     }
 }
 
+/* rows x heads x keys -> [B, heads, T, keys] */
 static void spread_probs(const exaone_text_run *r, const int64_t *row_of, const float *rows, size_t heads, size_t keys,
                          float *out) {
     for (size_t b = 0; b < r->B; b++) {
@@ -37,21 +38,6 @@ static void spread_probs(const exaone_text_run *r, const int64_t *row_of, const 
             }
         }
     }
-}
-
-/* The tables of the first T positions, given with both halves alike as the reference holds them. */
-static exaone_status put_table(exaone_forward_call *c, const char *name, const float *half_table, size_t n, size_t half) {
-    float *full = exaone_mem_array(n * half * 2, sizeof *full);
-    if (!full) {
-        return exaone_fail_memory(c->err, name, n * half * 2 * sizeof *full);
-    }
-    for (size_t i = 0; i < n; i++) {
-        memcpy(full + 2 * i * half, half_table + i * half, half * sizeof *full);
-        memcpy(full + (2 * i + 1) * half, half_table + i * half, half * sizeof *full);
-    }
-    exaone_status s = exaone_forward_put_f32(c, name, EXAONE_DIMS(n, 2 * half), full);
-    free(full);
-    return s;
 }
 
 /* The number of "layer.N.output", or -1. */
@@ -70,7 +56,7 @@ static void keep_hidden(stage_context *sc, const char *name, const float *host) 
     bool wanted = strcmp(name, "embeddings") == 0 || strcmp(name, "final_norm") == 0 ||
                   (number >= 0 && number < r->c->engine->config.num_hidden_layers - 1); /* MODEL: not the last layer's */
     if (wanted && sc->hidden_states) {
-        spread(r, sc->row_of, host, r->H, sc->hidden_states + (size_t)sc->layer++ * r->B * r->T * r->H);
+        spread(sc->row_of, r->B * r->T, host, r->H, sc->hidden_states + (size_t)sc->layer++ * r->B * r->T * r->H);
     }
 }
 
@@ -94,12 +80,12 @@ static void text_stage(void *ctx, const char *name, const float *data, size_t n_
         if (!wanted) {
             ;
         } else if (strncmp(name, "rope.", 5) == 0) {
-            c->status = r->B == 1 ? put_table(c, name, host, dims[0], dims[1]) : EXAONE_OK;
+            c->status = r->B == 1 ? exaone_forward_put_table(c, name, host, dims[0], dims[1]) : EXAONE_OK;
         } else if (probs) {
             spread_probs(r, sc->row_of, host, dims[1], dims[2], out);
             c->status = exaone_forward_put_f32(c, name, EXAONE_DIMS(r->B, dims[1], r->T, dims[2]), out);
         } else {
-            spread(r, sc->row_of, host, width, out);
+            spread(sc->row_of, r->B * r->T, host, width, out);
             const size_t *shape = n_dims == 3 ? EXAONE_DIMS(r->B, r->T, dims[1], dims[2]) : EXAONE_DIMS(r->B, r->T, dims[1]);
             c->status =
                 exaone_forward_put_f32(c, features && strcmp(name, "embeddings") == 0 ? "inputs_embeds" : name, shape, out);
@@ -265,7 +251,7 @@ static exaone_status put_all_logits(exaone_text_run *r, const int64_t *row_of, c
         s = exaone_fail_memory(c->err, "logits", n * r->V * sizeof *logits);
     } else {
         c->engine->be->download(c->engine->be, rows, r->logits, r->max_rows * r->V * sizeof *rows);
-        spread(r, row_of, rows, r->V, logits);
+        spread(row_of, n, rows, r->V, logits);
     }
     bool keep = setting->stages && exaone_tensors_get(c->in, "logits_to_keep");
     if (s == EXAONE_OK && exaone_forward_wants(c->options, "logits")) {
@@ -348,11 +334,7 @@ static exaone_status run_calls(exaone_text_run *r, const int64_t *calls, size_t 
         }
         if (s == EXAONE_OK) {
             c->engine->be->download(c->engine->be, rows, r->logits, r->max_rows * r->V * sizeof *rows);
-            for (size_t i = 0; i < r->B * n; i++) {
-                if (row_of[i] >= 0) {
-                    memcpy(out + i * r->V, rows + (size_t)row_of[i] * r->V, r->V * sizeof *out);
-                }
-            }
+            spread(row_of, r->B * n, rows, r->V, out);
             char name[40];
             snprintf(name, sizeof name, "call.%zu.logits", k);
             s = exaone_forward_put_f32(c, name, EXAONE_DIMS(r->B, n, r->V), out);

@@ -24,14 +24,12 @@ static exaone_status read_matrix(exaone_forward_call *c, const char *name, size_
 static exaone_status read_shape(exaone_text_run *r, const exaone_text_setting *setting) {
     exaone_forward_call *c = r->c;
     const exaone_tensor *t = exaone_tensors_get(c->in, setting->use_embeds ? "inputs_embeds" : "input_ids");
-    const char *want =
-        setting->use_embeds ? "inputs_embeds: want f32 [batch, tokens, %zu]" : "input_ids: want [batch, tokens]";
     size_t n_dims = setting->use_embeds ? 3 : 2;
     if (t->n_dims != n_dims || t->dims[0] == 0 || t->dims[1] == 0 ||
         (setting->use_embeds && (t->dtype != EXAONE_F32 || t->dims[2] != r->H))) {
         return setting->use_embeds
                    ? exaone_fail(c->err, EXAONE_ERR_ARGUMENT, "inputs_embeds: want f32 [batch, tokens, %zu]", r->H)
-                   : exaone_fail(c->err, EXAONE_ERR_ARGUMENT, "%s", want);
+                   : exaone_fail(c->err, EXAONE_ERR_ARGUMENT, "input_ids: want [batch, tokens]");
     }
     r->B = (size_t)t->dims[0];
     r->T = (size_t)t->dims[1];

@@ -8,34 +8,25 @@
 #include "engine/forward_internal.h"
 #include "model/rope.h"
 
-/* Copies a stage to the results; the rotary tables are stored once per pair and given twice, as the reference holds them. */
+/* Copies a stage to the results. */
 static void vision_stage(void *ctx, const char *name, const float *data, size_t n_dims, const size_t *dims) {
     exaone_forward_call *c = ctx;
     if (c->status != EXAONE_OK || !exaone_forward_wants(c->options, name)) {
         return;
     }
-    bool table = strncmp(name, "rope.", 5) == 0;
     size_t n = 1, shape[4] = {0};
     for (size_t i = 0; i < n_dims; i++) {
         n *= dims[i];
         shape[i] = dims[i];
     }
-    float *host = exaone_mem_array(table ? 2 * n : n, sizeof *host);
+    float *host = exaone_mem_array(n, sizeof *host);
     if (!host) {
         c->status = exaone_fail_memory(c->err, name, n * sizeof *host);
         return;
     }
-    exaone_backend *be = c->engine->be;
-    be->download(be, host, data, n * sizeof *host);
-    if (table) {
-        size_t half = dims[1];
-        for (size_t r = dims[0]; r-- > 0;) {
-            memmove(host + (2 * r + 1) * half, host + r * half, half * sizeof *host);
-            memmove(host + 2 * r * half, host + r * half, half * sizeof *host);
-        }
-        shape[1] = 2 * half;
-    }
-    c->status = exaone_forward_put_f32(c, name, shape, host);
+    c->engine->be->download(c->engine->be, host, data, n * sizeof *host);
+    c->status = strncmp(name, "rope.", 5) == 0 ? exaone_forward_put_table(c, name, host, dims[0], dims[1])
+                                               : exaone_forward_put_f32(c, name, shape, host);
     free(host);
 }
 
@@ -109,9 +100,7 @@ static exaone_status run_kind(exaone_forward_call *c, const char *pixels_name, c
     exaone_vision_plan plan = {0};
     size_t cols = e->model.vision.patch_embed.in_features, out = (size_t)e->config.vision.out_hidden_size;
     if (s == EXAONE_OK) {
-        const exaone_vision_config *v = &e->config.vision;
-        s = exaone_vision_plan_init(&plan, (const int64_t(*)[3])(const void *)grids, dims[0], (size_t)v->spatial_merge_size,
-                                    (size_t)(v->window_size / v->spatial_merge_size / v->patch_size), c->err);
+        s = exaone_vision_plan_grids(&e->config.vision, (const int64_t(*)[3])(const void *)grids, dims[0], &plan, c->err);
     }
     if (s == EXAONE_OK && (pixels->dtype != EXAONE_F32 || pixels->n_dims != 2 || (size_t)pixels->dims[0] != plan.n_patches ||
                            (size_t)pixels->dims[1] != cols)) {

@@ -179,14 +179,11 @@ static exaone_status encode(exaone_session *s, const exaone_pixels *px, float **
     if (!*features) {
         return exaone_fail_memory(err, "image features", tokens * out * sizeof **features);
     }
-    const exaone_vision_config *v = &e->config.vision;
     for (size_t t = 0; t < px->grid[0]; t += group) {
         size_t n = px->grid[0] - t < group ? px->grid[0] - t : group;
         int64_t grid[1][3] = {{(int64_t)n, px->grid[1], px->grid[2]}};
         exaone_vision_plan plan;
-        exaone_status status =
-            exaone_vision_plan_init(&plan, (const int64_t(*)[3])grid, 1, (size_t)v->spatial_merge_size,
-                                    (size_t)(v->window_size / v->spatial_merge_size / v->patch_size), err);
+        exaone_status status = exaone_vision_plan_grids(&e->config.vision, (const int64_t(*)[3])grid, 1, &plan, err);
         if (status == EXAONE_OK) {
             float *to = *features + t * (tokens / px->grid[0]) * out;
             status = exaone_vision_run(&e->model, &plan, px->values + t * per_frame * px->cols, to, NULL, err);

@@ -102,6 +102,10 @@ void exaone_decoder_logits(const exaone_model *model, float *logits, const float
 void exaone_mtp_run(const exaone_model *model, exaone_workspace *ws, const exaone_batch *batch, const float *e,
                     const float *h, const exaone_trace *trace);
 
+/* exaone_vision_plan_init with the merge and window sizes of a configuration. */
+EXAONE_MUST_USE exaone_status exaone_vision_plan_grids(const exaone_vision_config *config, const int64_t (*grids)[3],
+                                                       size_t n_grids, exaone_vision_plan *plan, exaone_error *err);
+
 /* pixels [plan->n_patches, 1176] f32 host -> features [plan->n_units, out_hidden_size] device, row-major over (t, h/2, w/2).
  */
 EXAONE_MUST_USE exaone_status exaone_vision_run(const exaone_model *model, const exaone_vision_plan *plan,

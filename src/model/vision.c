@@ -141,6 +141,12 @@ static exaone_status merge(const vision_pass *p, float *features, exaone_error *
     return EXAONE_OK;
 }
 
+exaone_status exaone_vision_plan_grids(const exaone_vision_config *config, const int64_t (*grids)[3], size_t n_grids,
+                                       exaone_vision_plan *plan, exaone_error *err) {
+    int window_units = config->window_size / config->spatial_merge_size / config->patch_size;
+    return exaone_vision_plan_init(plan, grids, n_grids, (size_t)config->spatial_merge_size, (size_t)window_units, err);
+}
+
 exaone_status exaone_vision_run(const exaone_model *m, const exaone_vision_plan *plan, const float *pixels, float *features,
                                 const exaone_trace *trace, exaone_error *err) {
     vision_pass p = {.m = m, .plan = plan, .trace = trace};

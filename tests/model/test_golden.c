@@ -383,6 +383,38 @@ static void test_generate(void **state) {
     exaone_tensors_free(fixture);
 }
 
+/* Inputs that hold nothing, or a single value without a dimension. */
+static void test_odd_inputs(void **state) {
+    (void)state;
+    static const char *const names[] = {"calls",          "logits_to_keep", "num_items_in_batch",
+                                        "attention_mask", "labels",         "position_ids"};
+    int64_t ids[4] = {1, 2, 3, 4}, one = 4;
+    uint64_t shape[2] = {1, 4}, none[1] = {0};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        for (int empty = 0; empty < 2; empty++) {
+            exaone_error err = {0};
+            exaone_tensors *in = exaone_tensors_new(), *out = NULL;
+            exaone_forward_options o = {.stages = "all"};
+            assert_int_equal(exaone_tensors_add(in, "input_ids", EXAONE_I64, 2, shape, ids, &err), EXAONE_OK);
+            if (strcmp(names[i], "num_items_in_batch") == 0) { /* is read only beside labels */
+                assert_int_equal(exaone_tensors_add(in, "labels", EXAONE_I64, 2, shape, ids, &err), EXAONE_OK);
+            }
+            assert_int_equal(exaone_tensors_add(in, names[i], EXAONE_I64, empty ? 1 : 0, none, &one, &err), EXAONE_OK);
+            exaone_status s = exaone_forward(engine, in, &o, &out, &err);
+            if (empty) {
+                assert_int_equal(s, EXAONE_ERR_ARGUMENT);
+                assert_non_null(strstr(err.message, names[i]));
+            } else if (i < 3) { /* a count: the same as [1] */
+                assert_int_equal(s, EXAONE_OK);
+            } else {
+                assert_int_equal(s, EXAONE_ERR_ARGUMENT);
+            }
+            exaone_tensors_free(out);
+            exaone_tensors_free(in);
+        }
+    }
+}
+
 #define STAGES(open)                                                       \
     cmocka_unit_test_setup_teardown(test_vision, open, close_set),         \
         cmocka_unit_test_setup_teardown(test_text, open, close_set),       \
@@ -396,7 +428,9 @@ static void test_generate(void **state) {
         cmocka_unit_test_setup_teardown(test_generate, open, close_set)
 
 int main(void) {
-    const struct CMUnitTest tests[] = {STAGES(open_micro), STAGES(open_nano), STAGES(open_micro_scalar),
-                                       STAGES(open_micro_gguf), STAGES(open_nano_gguf)};
+    const struct CMUnitTest tests[] = {
+        STAGES(open_micro),        STAGES(open_nano),
+        STAGES(open_micro_scalar), STAGES(open_micro_gguf),
+        STAGES(open_nano_gguf),    cmocka_unit_test_setup_teardown(test_odd_inputs, open_micro, close_set)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
