@@ -6,6 +6,7 @@
 
 #include "base/half.h"
 #include "base/mem.h"
+#include "tensor/blocks.h"
 
 static const exaone_dtype_info TABLE[EXAONE_DTYPE_COUNT] = {
     [EXAONE_F32] = {"F32", "F32", 0, 1, 4},
@@ -97,7 +98,28 @@ bool exaone_dtype_tensor_bytes(exaone_dtype dtype, size_t n_dims, const uint64_t
     return true;
 }
 
+/* Products from left to right, as the format defines its values. */
+static void blocks_to_f32(exaone_dtype dtype, const uint8_t *src, size_t n, float *dst) {
+    const exaone_dtype_info *info = exaone_dtype_get(dtype);
+    exaone_unpack_fn *unpack = exaone_blocks_unpacker(dtype);
+    size_t block = info->block_elements, group = exaone_blocks_group(dtype);
+    assert(n % block == 0);
+    int8_t q[256];
+    float scale[16], min[16] = {0};
+    for (size_t at = 0; at < n; at += block, src += info->block_bytes) {
+        unpack(src, block, q, scale, min);
+        for (size_t e = 0; e < block; e++) {
+            float product = scale[e / group] * (float)q[e];
+            dst[at + e] = product - min[e / group];
+        }
+    }
+}
+
 void exaone_dtype_to_f32(exaone_dtype dtype, const void *src, size_t n, float *dst) {
+    if (EXAONE_DTYPE_BIT(dtype) & EXAONE_DTYPES_BLOCKS) {
+        blocks_to_f32(dtype, src, n, dst);
+        return;
+    }
     assert(EXAONE_DTYPE_BIT(dtype) & EXAONE_DTYPES_FLOAT);
     if (dtype == EXAONE_F32) {
         if (n > 0) {

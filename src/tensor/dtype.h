@@ -32,7 +32,15 @@ bool exaone_dtype_tensor_bytes(exaone_dtype dtype, size_t n_dims, const uint64_t
 #define EXAONE_DTYPE_BIT(dtype) (UINT64_C(1) << (dtype))
 #define EXAONE_DTYPES_FLOAT (EXAONE_DTYPE_BIT(EXAONE_F32) | EXAONE_DTYPE_BIT(EXAONE_F16) | EXAONE_DTYPE_BIT(EXAONE_BF16))
 
-/* f32 values of n elements of a type in EXAONE_DTYPES_FLOAT. `src` needs no alignment. */
+#define EXAONE_DTYPES_BLOCKS                                                                             \
+    (EXAONE_DTYPE_BIT(EXAONE_Q4_0) | EXAONE_DTYPE_BIT(EXAONE_Q4_1) | EXAONE_DTYPE_BIT(EXAONE_Q5_0) |     \
+     EXAONE_DTYPE_BIT(EXAONE_Q5_1) | EXAONE_DTYPE_BIT(EXAONE_Q8_0) | EXAONE_DTYPE_BIT(EXAONE_Q2_K) |     \
+     EXAONE_DTYPE_BIT(EXAONE_Q3_K) | EXAONE_DTYPE_BIT(EXAONE_Q4_K) | EXAONE_DTYPE_BIT(EXAONE_Q5_K) |     \
+     EXAONE_DTYPE_BIT(EXAONE_Q6_K) | EXAONE_DTYPE_BIT(EXAONE_IQ4_NL) | EXAONE_DTYPE_BIT(EXAONE_IQ4_XS) | \
+     EXAONE_DTYPE_BIT(EXAONE_MXFP4))
+
+/* f32 values of n elements (whole blocks) of a type in EXAONE_DTYPES_FLOAT or EXAONE_DTYPES_BLOCKS. `src` needs no
+ * alignment. */
 void exaone_dtype_to_f32(exaone_dtype dtype, const void *src, size_t n, float *dst);
 
 #endif
