@@ -1,8 +1,9 @@
 /* Which network addresses are public. Source: IANA IPv4 and IPv6 special-purpose address registries (RFC 6890 and later). */
-#include <netinet/in.h>
-#include <string.h>
+#include "base/address.h"
 
-#include "media/fetch.h"
+#include <netinet/in.h>
+#include <stdint.h>
+#include <string.h>
 
 typedef struct {
     uint8_t bytes[16];
