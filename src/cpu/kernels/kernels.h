@@ -8,9 +8,28 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tensor/blocks.h"
+
 /* out[r * out_stride + o] = sum_i x[r * x_stride + i] * w[o * n_in + i] + (bias ? bias[o] : 0), r < n_rows, o < n_out */
 typedef void exaone_kernel_matmul(float *out, size_t out_stride, const float *x, size_t x_stride, size_t n_rows,
                                   const void *w, const float *bias, size_t n_out, size_t n_in);
+
+/* Rows of activations as 8-bit integers in groups of 32: x[i] ~ scale[i / 32] * q[i], q in -127 .. 127, scale = max |x| /
+ * 127 (of a group with a NaN or an infinity: NaN, so that the product shows it). sum_G[g] = scale * (sum of q over G
+ * elements): what a weight's min is multiplied with. Row r of each array starts at r times its length per row. */
+typedef struct exaone_q8_rows {
+    int8_t *q;              /* [rows, n] */
+    float *scale;           /* [rows, n / 32] */
+    float *sum_16, *sum_32; /* [rows, n / 16], [rows, n / 32] */
+} exaone_q8_rows;
+
+/* One row of weights taken apart (tensor/blocks.h). */
+typedef struct exaone_q8_weights {
+    const int8_t *q;    /* [n] */
+    const float *scale; /* [n / group] */
+    const float *min;   /* [n / group], NULL: none */
+    size_t group;       /* 16 or 32 */
+} exaone_q8_weights;
 
 /* One line per kernel: name, type of its parameters. */
 #define EXAONE_KERNELS(K)                                                                                               \
@@ -26,10 +45,23 @@ typedef void exaone_kernel_matmul(float *out, size_t out_stride, const float *x,
     /* out[d] += sum_j p[j] * v[j * n_dim + d], j < n in rising order */                                                \
     K(weighted_sum, void, (float *out, const float *p, const float *v, size_t n, size_t n_dim))
 
+/* Kernels of block types; n is a multiple of 32. */
+#define EXAONE_KERNELS_Q8(K)                                                                                           \
+    /* one row of exaone_q8_rows */                                                                                    \
+    K(quantize_q8, void, (int8_t * q, float *scale, float *sum_16, float *sum_32, const float *x, size_t n))           \
+    /* out[i] = scale[i / group] * q[i] - min[i / group], each step rounded: the same bits at every level */           \
+    K(unpacked_to_f32, void, (float *out, const exaone_q8_weights *w, size_t n))                                       \
+    /* out[r * out_stride] = bias + sum_i x[r][i] * w[i]: exact integer sums per group, then f32 over rising groups */ \
+    K(dot_q8, void,                                                                                                    \
+      (float *out, size_t out_stride, const exaone_q8_rows *x, size_t n_rows, const exaone_q8_weights *w, size_t n,    \
+       float bias))
+
 typedef struct exaone_kernels {
 #define K(name, result, args) result(*name) args;
     EXAONE_KERNELS(K)
+    EXAONE_KERNELS_Q8(K)
 #undef K
+    exaone_unpack_fn *unpack[EXAONE_DTYPE_COUNT]; /* of block types; the same bits at every level */
 } exaone_kernels;
 
 /* Fills the table with the best entries up to `level` ("scalar", "avx2"; NULL: the best of this machine). Returns the level
@@ -39,6 +71,9 @@ const char *exaone_kernels_init(exaone_kernels *k, const char *level);
 const char *const *exaone_kernels_levels(void);
 
 void exaone_kernels_scalar(exaone_kernels *k);
+void exaone_kernels_scalar_q8(exaone_kernels *k);
 void exaone_kernels_avx2(exaone_kernels *k); /* defined where the compiler targets x86-64 */
+void exaone_kernels_avx2_q8(exaone_kernels *k);
+void exaone_kernels_avx2_unpack(exaone_kernels *k);
 
 #endif
