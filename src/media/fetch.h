@@ -1,14 +1,10 @@
-/* Inside of URL fetching: the address rule, and a door for tests. */
+/* Inside of URL fetching: a door for tests. */
 #ifndef EXAONE_MEDIA_FETCH_H
 #define EXAONE_MEDIA_FETCH_H
 
 #include <sys/socket.h>
 
 #include "exaone/source.h"
-
-/* Is this a globally reachable unicast address (IANA special-purpose registries, RFC 6890)? IPv4 inside IPv6 (mapped, NAT64,
- * 6to4) is judged by the IPv4 address. Other families: false. */
-bool exaone_address_is_public(const struct sockaddr *address);
 
 /* exaone_url_fetch with another rule than exaone_address_is_public for what a socket may be opened to (NULL: that rule). */
 EXAONE_MUST_USE exaone_status exaone_url_fetch_with(const char *url, const exaone_source_options *options,

@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "base/address.h"
 #include "exaone/source.h"
 #include "media/fetch.h"
 
