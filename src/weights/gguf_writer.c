@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 
-enum { ALIGNMENT = 32, VERSION = 3 };
+enum { ALIGNMENT = 32, VERSION = 3, HEAD_BYTES = 24 };
 static const size_t MAX_HEADER = (size_t)1 << 30;
 
 void exaone_gguf_writer_init(exaone_gguf_writer *w) {
@@ -52,6 +52,16 @@ static void put_array(exaone_gguf_writer *w, const char *key, exaone_gguf_type e
     put_key(w, key, EXAONE_GGUF_ARRAY);
     put_int(&w->kvs, element, 4);
     put_int(&w->kvs, n, 8);
+}
+
+void exaone_gguf_put_u16(exaone_gguf_writer *w, const char *key, uint16_t value) {
+    put_key(w, key, EXAONE_GGUF_U16);
+    put_int(&w->kvs, value, 2);
+}
+
+void exaone_gguf_put_i32(exaone_gguf_writer *w, const char *key, int32_t value) {
+    put_key(w, key, EXAONE_GGUF_I32);
+    put_int(&w->kvs, (uint32_t)value, 4);
 }
 
 void exaone_gguf_put_u32(exaone_gguf_writer *w, const char *key, uint32_t value) {
@@ -106,6 +116,18 @@ void exaone_gguf_put_strings(exaone_gguf_writer *w, const char *key, const exaon
     }
 }
 
+void exaone_gguf_put_kv(exaone_gguf_writer *w, const exaone_gguf_kv *kv) {
+    if (kv->type == EXAONE_GGUF_ARRAY) {
+        put_array(w, kv->key, kv->element, (size_t)kv->count);
+        exaone_buf_append(&w->kvs, kv->data, kv->bytes);
+    } else if (kv->type == EXAONE_GGUF_STRING) {
+        exaone_gguf_put_string(w, kv->key, (const char *)kv->data, kv->bytes);
+    } else {
+        put_key(w, kv->key, kv->type);
+        exaone_buf_append(&w->kvs, kv->data, kv->bytes);
+    }
+}
+
 void exaone_gguf_put_tensor(exaone_gguf_writer *w, const char *name, exaone_dtype dtype, uint32_t n_dims, const uint64_t *ne,
                             exaone_gguf_source *source, void *ctx) {
     uint64_t dims[4];
@@ -141,43 +163,63 @@ void exaone_gguf_put_tensor(exaone_gguf_writer *w, const char *name, exaone_dtyp
     w->offset += (t.bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
-exaone_status exaone_gguf_writer_save(exaone_gguf_writer *w, const char *path, exaone_error *err) {
+uint64_t exaone_gguf_writer_bytes(const exaone_gguf_writer *w) {
+    uint64_t head = HEAD_BYTES + w->kvs.len + w->infos.len;
+    return (head + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT + w->offset;
+}
+
+static exaone_status write_tensors(exaone_gguf_writer *w, exaone_writer *out, exaone_error *err) {
+    for (size_t i = 0; i < w->n_tensors; i++) {
+        exaone_gguf_out_tensor *t = &w->tensors[i];
+        uint64_t begin = out->size;
+        exaone_status status = t->source(t->ctx, out, err);
+        if (status) {
+            return status;
+        }
+        if (out->size - begin != t->bytes) {
+            return exaone_fail(err, EXAONE_ERR_ARGUMENT, "%s: %s gave %llu bytes, its shape has %zu", out->path, t->name,
+                               (unsigned long long)(out->size - begin), t->bytes);
+        }
+        exaone_writer_pad(out, ALIGNMENT);
+    }
+    return EXAONE_OK;
+}
+
+exaone_status exaone_gguf_writer_write(exaone_gguf_writer *w, exaone_writer *out, exaone_error *err) {
     if (w->failed) {
-        return exaone_fail(err, EXAONE_ERR_ARGUMENT, "%s: a tensor has a shape, type or name that GGUF cannot hold", path);
+        return exaone_fail(err, EXAONE_ERR_ARGUMENT, "%s: a tensor has a shape, type or name that GGUF cannot hold",
+                           out->path);
     }
     exaone_buf head;
-    exaone_buf_init(&head, 64);
+    exaone_buf_init(&head, HEAD_BYTES);
     exaone_buf_append(&head, "GGUF", 4);
     put_int(&head, VERSION, 4);
     put_int(&head, w->n_tensors, 8);
     put_int(&head, w->n_kv, 8);
+    exaone_status status = EXAONE_OK;
     if (head.failed || w->kvs.failed || w->infos.failed) {
-        exaone_buf_release(&head);
-        return exaone_fail_memory(err, path, w->kvs.len + w->infos.len);
-    }
-    exaone_writer out;
-    exaone_status status = exaone_writer_open(path, &out, err);
-    if (status == EXAONE_OK) {
-        exaone_writer_put(&out, head.data, head.len);
-        exaone_writer_put(&out, w->kvs.data, w->kvs.len);
-        exaone_writer_put(&out, w->infos.data, w->infos.len);
-        exaone_writer_pad(&out, ALIGNMENT);
-        for (size_t i = 0; i < w->n_tensors && status == EXAONE_OK; i++) {
-            exaone_gguf_out_tensor *t = &w->tensors[i];
-            uint64_t begin = out.size;
-            status = t->source(t->ctx, &out, err);
-            if (status == EXAONE_OK && out.size - begin != t->bytes) {
-                status = exaone_fail(err, EXAONE_ERR_ARGUMENT, "%s: %s gave %llu bytes, its shape has %zu", path, t->name,
-                                     (unsigned long long)(out.size - begin), t->bytes);
-            }
-            exaone_writer_pad(&out, ALIGNMENT);
-        }
-        if (status) {
-            exaone_writer_abort(&out);
-        } else {
-            status = exaone_writer_commit(&out, err);
-        }
+        status = exaone_fail_memory(err, out->path, w->kvs.len + w->infos.len);
+    } else {
+        exaone_writer_put(out, head.data, head.len);
+        exaone_writer_put(out, w->kvs.data, w->kvs.len);
+        exaone_writer_put(out, w->infos.data, w->infos.len);
+        exaone_writer_pad(out, ALIGNMENT);
+        status = write_tensors(w, out, err);
     }
     exaone_buf_release(&head);
     return status;
+}
+
+exaone_status exaone_gguf_writer_save(exaone_gguf_writer *w, const char *path, exaone_error *err) {
+    exaone_writer out;
+    exaone_status status = exaone_writer_open(path, &out, err);
+    if (status) {
+        return status;
+    }
+    status = exaone_gguf_writer_write(w, &out, err);
+    if (status) {
+        exaone_writer_abort(&out);
+        return status;
+    }
+    return exaone_writer_commit(&out, err);
 }

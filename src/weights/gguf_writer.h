@@ -41,6 +41,8 @@ typedef struct exaone_gguf_writer {
 void exaone_gguf_writer_init(exaone_gguf_writer *w);
 void exaone_gguf_writer_release(exaone_gguf_writer *w);
 
+void exaone_gguf_put_u16(exaone_gguf_writer *w, const char *key, uint16_t value);
+void exaone_gguf_put_i32(exaone_gguf_writer *w, const char *key, int32_t value);
 void exaone_gguf_put_u32(exaone_gguf_writer *w, const char *key, uint32_t value);
 void exaone_gguf_put_f32(exaone_gguf_writer *w, const char *key, float value);
 void exaone_gguf_put_bool(exaone_gguf_writer *w, const char *key, bool value);
@@ -51,11 +53,19 @@ void exaone_gguf_put_i32s(exaone_gguf_writer *w, const char *key, const int32_t 
 void exaone_gguf_put_f32s(exaone_gguf_writer *w, const char *key, const float *values, size_t n);
 void exaone_gguf_put_strings(exaone_gguf_writer *w, const char *key, const exaone_gguf_view *values, size_t n);
 
+/* A copy of an entry of another file, whatever its type. */
+void exaone_gguf_put_kv(exaone_gguf_writer *w, const exaone_gguf_kv *kv);
+
 /* ne is innermost first. `ctx` must live until save. */
 void exaone_gguf_put_tensor(exaone_gguf_writer *w, const char *name, exaone_dtype dtype, uint32_t n_dims, const uint64_t *ne,
                             exaone_gguf_source *source, void *ctx);
 
-/* Errors: EXAONE_ERR_IO, _MEMORY, _ARGUMENT, and those of the sources. The old file stays until the new one is complete. */
+/* Bytes that the file will have. */
+uint64_t exaone_gguf_writer_bytes(const exaone_gguf_writer *w);
+/* Writes everything to `out`, which the caller commits or aborts. Errors: _MEMORY, _ARGUMENT and those of the sources. */
+EXAONE_MUST_USE exaone_status exaone_gguf_writer_write(exaone_gguf_writer *w, exaone_writer *out, exaone_error *err);
+/* The same with a file. Errors: EXAONE_ERR_IO, _MEMORY, _ARGUMENT, and those of the sources. The old file stays until the
+ * new one is complete. */
 EXAONE_MUST_USE exaone_status exaone_gguf_writer_save(exaone_gguf_writer *w, const char *path, exaone_error *err);
 
 #endif

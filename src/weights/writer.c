@@ -65,29 +65,34 @@ void exaone_writer_pad(exaone_writer *w, uint64_t alignment) {
     }
 }
 
+exaone_status exaone_writer_finish(exaone_writer *w, exaone_error *err) {
+    if (w->file) {
+        if (!w->saved_errno && (fflush(w->file) != 0 || fsync(fileno(w->file)) != 0)) {
+            w->saved_errno = errno;
+        }
+        if (fclose(w->file) != 0 && !w->saved_errno) {
+            w->saved_errno = errno;
+        }
+        w->file = NULL;
+    }
+    return w->saved_errno ? exaone_fail(err, EXAONE_ERR_IO, "cannot write %s: %s", w->path, strerror(w->saved_errno))
+                          : EXAONE_OK;
+}
+
 exaone_status exaone_writer_commit(exaone_writer *w, exaone_error *err) {
-    if (!w->saved_errno && (fflush(w->file) != 0 || fsync(fileno(w->file)) != 0)) {
-        w->saved_errno = errno;
+    exaone_status status = exaone_writer_finish(w, err);
+    if (status == EXAONE_OK && rename(w->tmp, w->path) != 0) {
+        status = exaone_fail(err, EXAONE_ERR_IO, "cannot write %s: %s", w->path, strerror(errno));
     }
-    int closed = fclose(w->file);
-    w->file = NULL;
-    if (closed != 0 && !w->saved_errno) {
-        w->saved_errno = errno;
-    }
-    if (!w->saved_errno && rename(w->tmp, w->path) != 0) {
-        w->saved_errno = errno;
-    }
-    exaone_status status = EXAONE_OK;
-    if (w->saved_errno) {
+    if (status) {
         unlink(w->tmp);
-        status = exaone_fail(err, EXAONE_ERR_IO, "cannot write %s: %s", w->path, strerror(w->saved_errno));
     }
     release(w);
     return status;
 }
 
 void exaone_writer_abort(exaone_writer *w) {
-    if (w->file) {
+    if (w->tmp) {
         unlink(w->tmp);
     }
     release(w);

@@ -18,8 +18,10 @@ EXAONE_MUST_USE exaone_status exaone_writer_open(const char *path, exaone_writer
 /* A failure is remembered and told by commit. */
 void exaone_writer_put(exaone_writer *w, const void *bytes, size_t n);
 void exaone_writer_pad(exaone_writer *w, uint64_t alignment); /* zeros up to a multiple */
-/* Syncs and renames; the writer is closed whatever the result. */
+/* Syncs and closes the file, which keeps its temporary name until commit: so that several files appear together. */
+EXAONE_MUST_USE exaone_status exaone_writer_finish(exaone_writer *w, exaone_error *err);
+/* Finishes if that was not done, and renames; the writer is closed whatever the result. */
 EXAONE_MUST_USE exaone_status exaone_writer_commit(exaone_writer *w, exaone_error *err);
-void exaone_writer_abort(exaone_writer *w); /* removes the unfinished file; safe on a closed writer */
+void exaone_writer_abort(exaone_writer *w); /* removes the unfinished or uncommitted file; safe on a closed writer */
 
 #endif
