@@ -107,9 +107,11 @@ void cli_tokenizer_close(cli_tokenizer *t);
         "--threads", "-t", OPT_INT, &(o).threads, 1, 512, "N", "threads (default: one per core)"                         \
     }
 
-/* Set by Ctrl-C after cli_catch_interrupt; the second Ctrl-C ends the process. */
+/* The signal's number after Ctrl-C or SIGTERM, from cli_catch_interrupt on; the second one ends the process. */
 extern volatile int cli_interrupted;
 void cli_catch_interrupt(void);
+void cli_release_interrupt(void); /* back to the system's way */
+int cli_interrupt_code(void);     /* exit code: 130 after Ctrl-C, 143 after SIGTERM */
 
 /* ---- commands ---- */
 int cmd_run(int argc, char **argv);

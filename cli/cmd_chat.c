@@ -1,14 +1,13 @@
 /* `exaone chat`: a conversation with line editing and history (libedit). */
-#include <editline/readline.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "ask.h"
 #include "base/file.h"
+#include "editor.h"
 #include "screen.h"
 
 typedef struct {
@@ -91,8 +90,8 @@ static void answer(conversation *c) {
         r.interrupted ? cli_note("stopped before the answer") : (void)cli_fail(&err);
         exaone_chat_pop(c->chat);
     }
-    cli_interrupted = 0;
-    signal(SIGINT, SIG_DFL);
+    cli_interrupted = cli_interrupted == SIGINT ? 0 : cli_interrupted; /* SIGTERM ends the conversation too */
+    cli_release_interrupt();
     ask_result_release(&r);
     free(request);
 }
@@ -247,59 +246,33 @@ static bool command(conversation *c, char *line) {
     return true;
 }
 
-/* $XDG_STATE_HOME/exaone/history or ~/.local/state/exaone/history; false when there is no home. */
-static bool history_path(char *path, size_t size) {
-    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-    if (!(state && *state) && !(home && *home)) {
-        return false;
-    }
-    int n =
-        state && *state ? snprintf(path, size, "%s/exaone", state) : snprintf(path, size, "%s/.local/state/exaone", home);
-    if (n < 0 || (size_t)n + 10 >= size) {
-        return false;
-    }
-    for (char *p = path + 1; *p; p++) {
-        if (*p == '/') {
-            *p = 0;
-            mkdir(path, 0700);
-            *p = '/';
-        }
-    }
-    mkdir(path, 0700);
-    size_t end = strlen(path);
-    snprintf(path + end, size - end, "/history");
-    return true;
-}
+static const char *const command_words[] = {"/image", "/video", "/system", "/think", "/retry", "/undo",
+                                            "/new",   "/save",  "/load",   "/help",  "/exit",  NULL};
 
-static void loop(conversation *c) {
-    char path[4096];
-    bool keep = isatty(STDIN_FILENO) && history_path(path, sizeof path);
-    using_history();
-    stifle_history(1000);
-    if (keep) {
-        read_history(path);
-    }
+/* The commands and messages until the end; the exit code. */
+static int loop(conversation *c) {
+    editor e = {0};
     bool terminal = isatty(STDIN_FILENO), going = true;
     char *plain = NULL;
     size_t room = 0;
-    while (going) {
-        char *line = terminal ? readline("> ") : (getline(&plain, &room, stdin) >= 0 ? strdup(plain) : NULL);
+    if (terminal) {
+        editor_start(&e, command_words);
+    }
+    while (going && !cli_interrupted) {
+        char *line = terminal ? editor_read(&e, "> ") : (getline(&plain, &room, stdin) >= 0 ? strdup(plain) : NULL);
         if (!line) {
             break;
         }
         line[strcspn(line, "\n")] = 0;
-        if (line[0] && terminal) {
-            add_history(line);
-            keep = keep && write_history(path) == 0; /* at once: Ctrl-C at the prompt leaves */
-        }
-        if (line[0] == '/') {
+        if (line[0] == '/' && line[1] != '/') {
             going = command(c, line);
         } else if (line[0]) {
-            say(c, line);
+            say(c, line[0] == '/' ? line + 1 : line);
         }
         free(line);
     }
     free(plain);
+    return cli_interrupted ? cli_interrupt_code() : CLI_OK;
 }
 
 static int chat(conversation *c) {
@@ -327,8 +300,7 @@ static int chat(conversation *c) {
     if (isatty(STDIN_FILENO)) {
         printf("/help lists the commands, Ctrl-C stops an answer, Ctrl-D leaves.\n");
     }
-    loop(c);
-    return CLI_OK;
+    return loop(c);
 }
 
 int cmd_chat(int argc, char **argv) {

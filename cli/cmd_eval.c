@@ -82,7 +82,7 @@ static int perplexity(const eval_options *o, exaone_engine *e) {
     printf(o->json ? "{\"tokens\": %zu, \"predicted\": %zu, \"chunk\": %zu, \"nll\": %.9g, \"perplexity\": %.9g}\n"
                    : "tokens %zu, predicted %zu, chunk %zu, mean nll %.6f, perplexity %.4f\n",
            n_ids, counted, chunk, mean, exp(mean));
-    return cli_interrupted ? CLI_INTERRUPTED : CLI_OK;
+    return cli_interrupted ? cli_interrupt_code() : CLI_OK;
 }
 
 /* ---- cases ---- */
@@ -344,7 +344,7 @@ static int cases(const eval_options *o, exaone_engine *e) {
     exaone_buf_release(&v.report);
     free(v.base);
     free(text);
-    return s != EXAONE_OK ? CLI_FAILED : cli_interrupted ? CLI_INTERRUPTED : CLI_OK;
+    return s != EXAONE_OK ? CLI_FAILED : cli_interrupted ? cli_interrupt_code() : CLI_OK;
 }
 
 int cmd_eval(int argc, char **argv) {

@@ -176,7 +176,7 @@ static int answer(const run_options *o, const char *prompt, exaone_engine *e, as
     }
     int code = s == EXAONE_OK ? (o->json ? print_json(o, &r, settings, e) : print_plain(o, &r, &view)) : CLI_FAILED;
     if (s == EXAONE_ERR_CANCELLED || r.interrupted) {
-        code = CLI_INTERRUPTED;
+        code = cli_interrupt_code();
     } else if (s != EXAONE_OK) {
         cli_fail(&err);
     }

@@ -154,13 +154,22 @@ static void on_interrupt(int number) {
     if (cli_interrupted) {
         _exit(128 + number);
     }
-    cli_interrupted = 1;
+    cli_interrupted = number;
 }
 
 void cli_catch_interrupt(void) {
     struct sigaction a = {.sa_handler = on_interrupt};
     sigaction(SIGINT, &a, NULL);
     sigaction(SIGTERM, &a, NULL);
+}
+
+void cli_release_interrupt(void) {
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+}
+
+int cli_interrupt_code(void) {
+    return 128 + (cli_interrupted ? cli_interrupted : SIGINT);
 }
 
 static const cli_command *find(const char *name) {

@@ -39,18 +39,30 @@ done
 run_it "$exaone" chat --no-think --system x word
 complains "chat takes no prompt" 2 "word"
 
+# a terminal: type LINES..., each after a second, into `exaone chat` under script(1); a line is a printf format
+type_lines() {
+    for line in "$@"; do
+        sleep 1
+        # shellcheck disable=SC2059 # escapes are wanted
+        printf "$line"
+    done
+    sleep 1
+}
 if command -v script >/dev/null; then
-    (
-        sleep 1
-        printf '/think off\n'
-        sleep 1
-        printf 'Hello\n'
-        sleep 2
-        printf '/exit\n'
-    ) | script -qec "'$exaone' chat" /dev/null >"$work/out" 2>"$work/err"
+    type_lines '/think off\n' 'Hello\n' '' '/exit\n' | script -qec "'$exaone' chat" /dev/null >"$work/out" 2>"$work/err"
     code=$?
     expect "on a terminal" 0 "$greeting"
     if grep -q "^Hello" "$XDG_STATE_HOME/exaone/history"; then pass "the history is kept"; else fail "the history is kept"; fi
+    type_lines '/think off\n' '안녕\n' '' '/exit\n' | LC_ALL=C script -qec "'$exaone' chat" /dev/null >"$work/out" 2>"$work/err"
+    code=$?
+    expect "Korean is typed in any locale" 0 "안녕하세요! 무엇을 도와드릴까요?"
+    if grep -q "^안녕" "$XDG_STATE_HOME/exaone/history"; then pass "Korean history"; else fail "Korean history"; fi
+    type_lines '' '\003' | script -qec "'$exaone' chat; echo code=\$?" /dev/null >"$work/out" 2>"$work/err"
+    code=$?
+    if grep -q "^code=130" "$work/out"; then pass "Ctrl-C at the prompt ends the line"; else fail "Ctrl-C at the prompt"; fi
+    type_lines '/he\t\n' '/exit\n' | script -qec "'$exaone' chat" /dev/null >"$work/out" 2>"$work/err"
+    code=$?
+    expect "Tab completes commands" 0 "/exit           leave"
 else
     echo "skip on a terminal: no script(1) here"
 fi

@@ -132,18 +132,24 @@ else
     echo "skip a terminal: no script(1) here"
 fi
 
-# Ctrl-C: the reply ends, what there is gets printed, exit 130. The tiny model at a high temperature talks for long.
-"$exaone" run --temp 5 --seed 1 --no-think --json -n 16000 Hello >"$work/out" 2>"$work/err" &
-pid=$!
-sleep 1
-kill -INT $pid
-wait $pid
-code=$?
-if [ "$code" -eq 130 ] && grep -q '"content": "' "$work/out"; then
-    pass "Ctrl-C prints what there is"
-elif [ "$code" -eq 0 ]; then
-    echo "skip Ctrl-C prints what there is: the reply ended before the signal"
-else
-    fail "Ctrl-C prints what there is"
-fi
+# Ctrl-C and SIGTERM: the reply ends, what there is gets printed, exit 130 or 143. The tiny model at a high temperature talks
+# for long.
+stops_by() {
+    local name=$1 signal=$2 wanted=$3 pid
+    "$exaone" run --temp 5 --seed 1 --no-think --json -n 16000 Hello >"$work/out" 2>"$work/err" &
+    pid=$!
+    sleep 1
+    kill "-$signal" $pid
+    wait $pid
+    code=$?
+    if [ "$code" -eq "$wanted" ] && grep -q '"content": "' "$work/out"; then
+        pass "$name"
+    elif [ "$code" -eq 0 ]; then
+        echo "skip $name: the reply ended before the signal"
+    else
+        fail "$name"
+    fi
+}
+stops_by "Ctrl-C prints what there is" INT 130
+stops_by "SIGTERM too" TERM 143
 exit $failed
