@@ -77,6 +77,7 @@ bool cli_write(const char *bytes, size_t n);
 
 typedef struct cli_model_options {
     const char *model, *mmproj, *cpu;
+    const char *precision; /* "f32", "auto" or NULL: auto */
     int64_t threads;
 } cli_model_options;
 
@@ -95,7 +96,7 @@ typedef struct cli_tokenizer {
 bool cli_tokenizer_open(const char *file, const char *model, cli_tokenizer *t); /* false: the message was printed */
 void cli_tokenizer_close(cli_tokenizer *t);
 
-/* Options -m, --mmproj, --cpu, -t for a table: four entries. */
+/* Options -m, --mmproj, --cpu, --precision, -t for a table. */
 #define CLI_MODEL_OPTIONS(o)                                                                                             \
     {"--model", "-m", OPT_TEXT, &(o).model,                                                                              \
      0,         0,    "PATH",   "Hugging Face folder or GGUF file (default: EXAONE_MODEL, or the built-in tiny model)"}, \
@@ -103,6 +104,14 @@ void cli_tokenizer_close(cli_tokenizer *t);
          0,          0,    "FILE",   "GGUF file of the vision tower (default: the one beside the model)"},               \
         {"--cpu", NULL, OPT_TEXT, &(o).cpu,                                                                              \
          0,       0,    "LEVEL",  "kernels to use: scalar, avx2 (default: the best of this machine)"},                   \
+        {"--precision",                                                                                                  \
+         NULL,                                                                                                           \
+         OPT_TEXT,                                                                                                       \
+         &(o).precision,                                                                                                 \
+         0,                                                                                                              \
+         0,                                                                                                              \
+         "P",                                                                                                            \
+         "activations that meet quantised weights: auto (8 bits) or f32"},                                               \
     {                                                                                                                    \
         "--threads", "-t", OPT_INT, &(o).threads, 1, 512, "N", "threads (default: one per core)"                         \
     }

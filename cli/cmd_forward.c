@@ -7,7 +7,7 @@
 
 typedef struct {
     cli_model_options model;
-    const char *in, *out, *stages, *precision, *calls, *prefix;
+    const char *in, *out, *stages, *calls, *prefix;
     cli_list drop, map, stop_ids;
     bool mtp, packed, no_stop;
     int64_t greedy, draft, min_new_tokens;
@@ -99,9 +99,6 @@ static int check_and_run(forward_options *o) {
     if (!o->in || !o->out) {
         return cli_usage("forward", "--in and --out are needed");
     }
-    if (strcmp(o->precision, "f32") != 0) {
-        return cli_usage("forward", "--precision %s: only f32 is there", o->precision);
-    }
     int32_t stops[32];
     if (o->stop_ids.n > 32) {
         return cli_usage("forward", "--stop-id: at most 32");
@@ -142,13 +139,12 @@ static int check_and_run(forward_options *o) {
 }
 
 int cmd_forward(int argc, char **argv) {
-    forward_options o = {.precision = "f32"};
+    forward_options o = {.model.precision = "f32"}; /* the reference mode */
     const cli_option options[] = {
         CLI_MODEL_OPTIONS(o.model),
         {"--in", NULL, OPT_TEXT, &o.in, 0, 0, "FILE", "safetensors file with the inputs"},
         {"--out", NULL, OPT_TEXT, &o.out, 0, 0, "FILE", "safetensors file to write"},
         {"--stages", NULL, OPT_TEXT, &o.stages, 0, 0, "LIST", "all, or names and prefixes: logits,layer.,final_norm"},
-        {"--precision", NULL, OPT_TEXT, &o.precision, 0, 0, "P", "f32"},
         {"--calls", NULL, OPT_TEXT, &o.calls, 0, 0, "LIST", "feed the ids through the cache in calls of these lengths"},
         {"--mtp", NULL, OPT_FLAG, &o.mtp, 0, 0, NULL, "the MTP stages"},
         {"--draft", NULL, OPT_INT, &o.draft, 1, 64, "N", "with --mtp: draft steps (default 3)"},

@@ -65,8 +65,16 @@ exaone_engine *cli_open_engine(const cli_model_options *o, bool no_tokenizer) {
     if (built_in) {
         say_built_in();
     }
-    exaone_engine_options options = {
-        .mmproj = o->mmproj, .cpu_level = o->cpu, .n_threads = (int)o->threads, .no_tokenizer = no_tokenizer};
+    const char *p = o->precision ? o->precision : "auto";
+    if (strcmp(p, "f32") != 0 && strcmp(p, "auto") != 0) {
+        cli_note("--precision %s: want auto or f32", p);
+        return NULL;
+    }
+    exaone_engine_options options = {.precision = strcmp(p, "f32") == 0 ? EXAONE_PRECISION_F32 : EXAONE_PRECISION_AUTO,
+                                     .mmproj = o->mmproj,
+                                     .cpu_level = o->cpu,
+                                     .n_threads = (int)o->threads,
+                                     .no_tokenizer = no_tokenizer};
     exaone_engine *engine = NULL;
     exaone_error err = {0};
     if (exaone_engine_open(path, &options, &engine, &err) != EXAONE_OK) {

@@ -27,10 +27,11 @@ typedef struct exaone_engine exaone_engine;
 typedef struct exaone_session exaone_session;
 
 typedef struct exaone_engine_options {
-    const char *mmproj;    /* GGUF file of the vision tower; NULL: the one beside the model, if any */
-    const char *cpu_level; /* "scalar", "avx2"; NULL: the best that this machine has */
-    int n_threads;         /* 0: one per core */
-    bool no_tokenizer;     /* do not fail when the model has no tokenizer (exaone_engine_tokenizer gives NULL then) */
+    const char *mmproj;         /* GGUF file of the vision tower; NULL: the one beside the model, if any */
+    const char *cpu_level;      /* "scalar", "avx2"; NULL: the best that this machine has */
+    int n_threads;              /* 0: one per core */
+    exaone_precision precision; /* of activations that meet quantised weights */
+    bool no_tokenizer;          /* do not fail when the model has no tokenizer (exaone_engine_tokenizer gives NULL then) */
 } exaone_engine_options;
 
 /* Opens a Hugging Face folder or a GGUF file. Weights are mapped, not copied. `options` may be NULL.

@@ -53,6 +53,12 @@ typedef enum exaone_dtype {
     EXAONE_DTYPE_COUNT
 } exaone_dtype;
 
+/* What products with quantised matrices (block formats) take as activations; other matrices always take f32. */
+typedef enum exaone_precision {
+    EXAONE_PRECISION_AUTO, /* rows rounded to 8 bits per group of 32 elements: integer arithmetic, fast */
+    EXAONE_PRECISION_F32   /* f32: the result that a file of the dequantised values would give */
+} exaone_precision;
+
 enum { EXAONE_TENSOR_MAX_DIMS = 8 };
 
 typedef struct exaone_tensor {

@@ -14,7 +14,7 @@
 #include "exaone/status.h"
 #include "tensor/dtype.h"
 
-/* A weight matrix in its stored form: y = W x (+ bias). */
+/* A weight matrix in its stored form: y = W x (+ bias). Types: EXAONE_DTYPES_COMPUTED. */
 typedef struct exaone_matrix {
     exaone_dtype dtype;
     size_t out_features, in_features;
@@ -72,6 +72,10 @@ struct exaone_backend {
     void (*release)(exaone_backend *be, void *device);
     void (*upload)(exaone_backend *be, void *device, const void *host, size_t bytes);
     void (*download)(exaone_backend *be, void *host, const void *device, size_t bytes);
+
+    /* Gets the memory that products with quantised matrices of up to max_features columns need. May fail; called while a
+     * model is bound, before any of the operations below. */
+    exaone_status (*prepare)(exaone_backend *be, size_t max_features, exaone_error *err);
 
     /* out[r] = row ids[r] of W as f32; ids on the host, inside the matrix */
     void (*embed)(exaone_backend *be, float *out, const exaone_matrix *w, const int32_t *ids, size_t n);

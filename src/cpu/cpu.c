@@ -1,4 +1,5 @@
-/* The CPU backend: splits each operation over the pool and calls kernels. Attention is in attention.c. */
+/* The CPU backend: splits each operation over the pool and calls kernels. Products are in matmul.c, attention in
+ * attention.c. */
 #include "cpu/cpu.h"
 
 #include <assert.h>
@@ -7,58 +8,8 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "base/half.h"
 #include "base/mem.h"
 #include "cpu/cpu_internal.h"
-
-typedef struct {
-    exaone_cpu *cpu;
-    float *out;
-    size_t out_stride;
-    const float *x;
-    const exaone_matrix *w;
-    size_t n;
-} matmul_job;
-
-enum { OUT_TILE = 16 }; /* outputs per index handed out: four kernel tiles */
-
-static void matmul_part(void *arg, int worker, size_t begin, size_t end) {
-    (void)worker;
-    const matmul_job *j = arg;
-    const exaone_matrix *w = j->w;
-    size_t o0 = begin * OUT_TILE, o1 = end * OUT_TILE < w->out_features ? end * OUT_TILE : w->out_features;
-    const exaone_kernels *k = &j->cpu->kernels;
-    exaone_kernel_matmul *fn = w->dtype == EXAONE_F32    ? k->matmul_f32
-                               : w->dtype == EXAONE_BF16 ? k->matmul_bf16
-                                                         : k->matmul_f16;
-    size_t element = w->dtype == EXAONE_F32 ? 4 : 2;
-    const uint8_t *data = (const uint8_t *)w->data + o0 * w->in_features * element;
-    fn(j->out + o0, j->out_stride, j->x, w->in_features, j->n, data, w->bias ? w->bias + o0 : NULL, o1 - o0, w->in_features);
-}
-
-static void op_matmul(exaone_backend *be, float *out, size_t out_stride, const float *x, const exaone_matrix *w, size_t n) {
-    exaone_cpu *cpu = be->state;
-    assert(w->dtype == EXAONE_F32 || w->dtype == EXAONE_BF16 || w->dtype == EXAONE_F16);
-    matmul_job j = {cpu, out, out_stride, x, w, n};
-    size_t tiles = (w->out_features + OUT_TILE - 1) / OUT_TILE;
-    size_t work = w->in_features * n * OUT_TILE; /* multiply-adds per tile: a thread should get at least some 30,000 */
-    exaone_pool_run(cpu->pool, tiles, work >= 32768 ? 1 : 32768 / work, matmul_part, &j);
-}
-
-static void op_embed(exaone_backend *be, float *out, const exaone_matrix *w, const int32_t *ids, size_t n) {
-    (void)be;
-    size_t cols = w->in_features;
-    for (size_t r = 0; r < n; r++) {
-        assert(ids[r] >= 0 && (size_t)ids[r] < w->out_features);
-        size_t at = (size_t)ids[r] * cols;
-        float *o = out + r * cols;
-        for (size_t i = 0; i < cols; i++) {
-            o[i] = w->dtype == EXAONE_F32    ? ((const float *)w->data)[at + i]
-                   : w->dtype == EXAONE_BF16 ? exaone_bf16_to_f32(((const uint16_t *)w->data)[at + i])
-                                             : exaone_f16_to_f32(((const uint16_t *)w->data)[at + i]);
-        }
-    }
-}
 
 /* Element-wise work on rows. */
 typedef struct {
@@ -193,12 +144,14 @@ static void op_download(exaone_backend *be, void *host, const void *device, size
 static void op_close(exaone_backend *be) {
     if (be) {
         exaone_cpu *cpu = be->state;
+        exaone_cpu_matmul_release(cpu);
         free(cpu->scratch);
         free(cpu);
     }
 }
 
-exaone_status exaone_cpu_open(exaone_pool *pool, const char *level, exaone_backend **out, exaone_error *err) {
+exaone_status exaone_cpu_open(exaone_pool *pool, const char *level, exaone_precision precision, exaone_backend **out,
+                              exaone_error *err) {
     *out = NULL;
     exaone_cpu *cpu = exaone_mem_array(1, sizeof *cpu);
     if (!cpu) {
@@ -210,9 +163,11 @@ exaone_status exaone_cpu_open(exaone_pool *pool, const char *level, exaone_backe
         return exaone_fail(err, EXAONE_ERR_ARGUMENT, "cpu level %s is unknown or this machine lacks it", level);
     }
     cpu->pool = pool;
+    cpu->precision = precision;
     size_t bytes = (size_t)exaone_pool_size(pool) * EXAONE_CPU_SCRATCH * sizeof(float);
     cpu->scratch = exaone_mem_aligned(bytes, 1);
-    if (!cpu->scratch) {
+    if (!cpu->scratch || !exaone_cpu_matmul_init(cpu)) {
+        free(cpu->scratch);
         free(cpu);
         return exaone_fail_memory(err, "kernel scratch", bytes);
     }
@@ -224,8 +179,9 @@ exaone_status exaone_cpu_open(exaone_pool *pool, const char *level, exaone_backe
         .release = op_release,
         .upload = op_upload,
         .download = op_download,
-        .embed = op_embed,
-        .matmul = op_matmul,
+        .prepare = exaone_cpu_prepare,
+        .embed = exaone_cpu_embed,
+        .matmul = exaone_cpu_matmul,
         .rms_norm = op_rms_norm,
         .add = op_add,
         .rope = op_rope,

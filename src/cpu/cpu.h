@@ -6,6 +6,7 @@
 #include "base/pool.h"
 
 /* `pool` must outlive the backend. level: "scalar", "avx2", NULL = the best. Owned by the caller: be->close(be). */
-EXAONE_MUST_USE exaone_status exaone_cpu_open(exaone_pool *pool, const char *level, exaone_backend **out, exaone_error *err);
+EXAONE_MUST_USE exaone_status exaone_cpu_open(exaone_pool *pool, const char *level, exaone_precision precision,
+                                              exaone_backend **out, exaone_error *err);
 
 #endif

@@ -2,6 +2,8 @@
 #ifndef EXAONE_CPU_INTERNAL_H
 #define EXAONE_CPU_INTERNAL_H
 
+#include <pthread.h>
+
 #include "backend/backend.h"
 #include "base/pool.h"
 #include "cpu/kernels/kernels.h"
@@ -14,7 +16,22 @@ typedef struct exaone_cpu {
     exaone_kernels kernels;
     exaone_pool *pool;
     float *scratch; /* [workers, EXAONE_CPU_SCRATCH] */
+    exaone_precision precision;
+    /* Products with block types: memory for rows of up to max_features columns, used by one call at a time. */
+    pthread_mutex_t products;
+    size_t max_features;
+    exaone_q8_rows rows; /* [EXAONE_CPU_ROWS, max_features] */
+    uint8_t *unpacked;   /* [workers, unpacked_bytes]: weight rows taken apart, or as f32 */
+    size_t unpacked_bytes;
 } exaone_cpu;
+
+enum { EXAONE_CPU_ROWS = 64 }; /* activations made 8-bit at a time */
+
+bool exaone_cpu_matmul_init(exaone_cpu *cpu); /* false: no mutex */
+void exaone_cpu_matmul_release(exaone_cpu *cpu);
+exaone_status exaone_cpu_prepare(exaone_backend *be, size_t max_features, exaone_error *err);
+void exaone_cpu_embed(exaone_backend *be, float *out, const exaone_matrix *w, const int32_t *ids, size_t n);
+void exaone_cpu_matmul(exaone_backend *be, float *out, size_t out_stride, const float *x, const exaone_matrix *w, size_t n);
 
 void exaone_cpu_store_kv(exaone_backend *be, const exaone_attention *a, const float *k, const float *v);
 void exaone_cpu_attention(exaone_backend *be, float *out, const float *q, const exaone_attention *a);

@@ -238,7 +238,7 @@ static exaone_status open_parts(exaone_engine *e, const char *path, const exaone
     }
     if (s == EXAONE_OK) {
         e->parallel = exaone_pool_parallel(e->pool);
-        s = exaone_cpu_open(e->pool, o->cpu_level, &e->be, err);
+        s = exaone_cpu_open(e->pool, o->cpu_level, o->precision, &e->be, err);
     }
     if (s == EXAONE_OK) {
         s = exaone_model_bind(&e->model, &e->config, e->weights, e->be, err);

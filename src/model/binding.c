@@ -15,7 +15,8 @@ typedef struct {
     exaone_model *m;
     const exaone_weights *w;
     exaone_error *err;
-    char prefix[96]; /* "model.language_model.layers.7." */
+    char prefix[96];  /* "model.language_model.layers.7." */
+    int max_features; /* columns of the widest quantised matrix */
 } binder;
 
 /* Device memory that the model releases. */
@@ -37,17 +38,18 @@ static void *own(binder *b, size_t bytes) {
     return p;
 }
 
-static exaone_status find(binder *b, const char *name, size_t n_dims, const uint64_t *dims, exaone_weight *w) {
+static exaone_status find(binder *b, const char *name, uint64_t dtypes, size_t n_dims, const uint64_t *dims,
+                          exaone_weight *w) {
     char full[192];
     snprintf(full, sizeof full, "%s%s", b->prefix, name);
-    return exaone_weights_get(b->w, full, EXAONE_DTYPES_FLOAT, n_dims, dims, w, b->err);
+    return exaone_weights_get(b->w, full, dtypes, n_dims, dims, w, b->err);
 }
 
 /* A vector as f32 on the device. */
 static exaone_status vector(binder *b, float **out, const char *name, int n) {
     exaone_weight w;
     uint64_t dims[1] = {(uint64_t)n};
-    exaone_status s = find(b, name, 1, dims, &w);
+    exaone_status s = find(b, name, EXAONE_DTYPES_FLOAT, 1, dims, &w);
     if (s != EXAONE_OK) {
         return s;
     }
@@ -68,9 +70,11 @@ static exaone_status vector(binder *b, float **out, const char *name, int n) {
 static exaone_status matrix(binder *b, exaone_matrix *out, const char *name, int n_out, int n_in) {
     exaone_weight w;
     uint64_t dims[2] = {(uint64_t)n_out, (uint64_t)n_in};
-    exaone_status s = find(b, name, 2, dims, &w);
+    exaone_status s = find(b, name, EXAONE_DTYPES_COMPUTED, 2, dims, &w);
     if (s == EXAONE_OK) {
         *out = (exaone_matrix){.dtype = w.dtype, .out_features = (size_t)n_out, .in_features = (size_t)n_in, .data = w.data};
+        b->max_features =
+            n_in > b->max_features && !(EXAONE_DTYPE_BIT(w.dtype) & EXAONE_DTYPES_FLOAT) ? n_in : b->max_features;
     }
     return s;
 }
@@ -200,7 +204,7 @@ static exaone_status bind_patch_embed(binder *b) {
     b->prefix[0] = 0;
     *out = (exaone_matrix){.out_features = (size_t)hidden, .in_features = row};
     if (exaone_weights_has(b->w, name)) {
-        TRY(find(b, name, 5, (uint64_t[]){hidden, channels, temporal, patch, patch}, &w));
+        TRY(find(b, name, EXAONE_DTYPES_FLOAT, 5, (uint64_t[]){hidden, channels, temporal, patch, patch}, &w));
         out->dtype = w.dtype;
         out->data = w.data;
         return EXAONE_OK;
@@ -209,7 +213,7 @@ static exaone_status bind_patch_embed(binder *b) {
     for (uint64_t t = 0; t < temporal; t++) {
         char slice[64];
         snprintf(slice, sizeof slice, "%s.%d", name, (int)t);
-        TRY(find(b, slice, 4, (uint64_t[]){hidden, channels, patch, patch}, &w));
+        TRY(find(b, slice, EXAONE_DTYPES_FLOAT, 4, (uint64_t[]){hidden, channels, patch, patch}, &w));
         size_t element = w.dtype == EXAONE_F32 ? 4 : 2, plane = (size_t)(patch * patch) * element;
         if (t == 0) {
             out->dtype = w.dtype;
@@ -274,7 +278,10 @@ exaone_status exaone_model_bind(exaone_model *m, const exaone_config *config, co
     if (config->num_mtp_layers > 0) {
         TRY(bind_mtp(&b));
     }
-    return config->has_vision ? bind_vision(&b) : EXAONE_OK;
+    if (config->has_vision) {
+        TRY(bind_vision(&b));
+    }
+    return be->prepare(be, (size_t)b.max_features, err);
 }
 
 void exaone_model_release(exaone_model *m) {

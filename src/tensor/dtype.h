@@ -39,6 +39,9 @@ bool exaone_dtype_tensor_bytes(exaone_dtype dtype, size_t n_dims, const uint64_t
      EXAONE_DTYPE_BIT(EXAONE_Q6_K) | EXAONE_DTYPE_BIT(EXAONE_IQ4_NL) | EXAONE_DTYPE_BIT(EXAONE_IQ4_XS) | \
      EXAONE_DTYPE_BIT(EXAONE_MXFP4))
 
+/* What a weight matrix may be made of. */
+#define EXAONE_DTYPES_COMPUTED (EXAONE_DTYPES_FLOAT | EXAONE_DTYPES_BLOCKS)
+
 /* f32 values of n elements (whole blocks) of a type in EXAONE_DTYPES_FLOAT or EXAONE_DTYPES_BLOCKS. `src` needs no
  * alignment. */
 void exaone_dtype_to_f32(exaone_dtype dtype, const void *src, size_t n, float *dst);

@@ -1,0 +1,200 @@
+/* Products with weight matrices, and rows of the embedding matrix.
+ *
+ * Plain types (F32, BF16, F16) go to their kernels directly. A row of a block type is first taken apart into scratch memory
+ * that stays in the cache, then multiplied with all rows of the call: as 8-bit integers with activations rounded to 8 bits,
+ * or (EXAONE_PRECISION_F32) as f32 values with the kernel of F32 matrices, so that the result equals that of an F32 file. */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "base/mem.h"
+#include "cpu/cpu_internal.h"
+
+enum {
+    OUT_TILE = 16,            /* outputs per index handed out: four kernel tiles */
+    F32_ROWS = 4,             /* weight rows made f32 at a time: one kernel tile */
+    MIN_TILE_WORK = 32 * 1024 /* multiply-adds that are worth handing to a thread */
+};
+
+typedef struct {
+    exaone_cpu *cpu;
+    float *out;
+    size_t out_stride;
+    const float *x;
+    const exaone_matrix *w;
+    size_t n;
+} job;
+
+static size_t row_bytes(const exaone_matrix *w) {
+    size_t bytes = 0;
+    bool whole = exaone_dtype_row_bytes(w->dtype, w->in_features, &bytes);
+    assert(whole);
+    (void)whole;
+    return bytes;
+}
+
+/* ---- plain types ---------------------------------------------------------------------------------------------------------
+ */
+
+static void plain_part(void *arg, int worker, size_t begin, size_t end) {
+    (void)worker;
+    const job *j = arg;
+    const exaone_matrix *w = j->w;
+    size_t o0 = begin * OUT_TILE, o1 = end * OUT_TILE < w->out_features ? end * OUT_TILE : w->out_features;
+    const exaone_kernels *k = &j->cpu->kernels;
+    exaone_kernel_matmul *fn = w->dtype == EXAONE_F32    ? k->matmul_f32
+                               : w->dtype == EXAONE_BF16 ? k->matmul_bf16
+                                                         : k->matmul_f16;
+    const uint8_t *data = (const uint8_t *)w->data + o0 * row_bytes(w);
+    fn(j->out + o0, j->out_stride, j->x, w->in_features, j->n, data, w->bias ? w->bias + o0 : NULL, o1 - o0, w->in_features);
+}
+
+/* ---- block types ---------------------------------------------------------------------------------------------------------
+ */
+
+/* One worker's scratch: a row taken apart, and F32_ROWS rows of f32 values (or nothing). */
+typedef struct {
+    float *scale, *min, *values;
+    int8_t *q;
+} unpacked_row;
+
+static size_t f32_rows_of(const exaone_cpu *cpu) {
+    return cpu->precision == EXAONE_PRECISION_F32 ? F32_ROWS : 0;
+}
+
+static unpacked_row scratch_of(const exaone_cpu *cpu, int worker) {
+    size_t n = cpu->max_features;
+    unpacked_row u;
+    u.scale = (float *)(void *)(cpu->unpacked + (size_t)worker * cpu->unpacked_bytes);
+    u.min = u.scale + n / 16;
+    u.values = u.min + n / 16;
+    u.q = (int8_t *)(u.values + n * f32_rows_of(cpu));
+    return u;
+}
+
+static exaone_q8_weights unpack(const exaone_cpu *cpu, const exaone_matrix *w, size_t o, const unpacked_row *u) {
+    cpu->kernels.unpack[w->dtype]((const uint8_t *)w->data + o * row_bytes(w), w->in_features, u->q, u->scale, u->min);
+    return (exaone_q8_weights){u->q, u->scale, exaone_blocks_have_min(w->dtype) ? u->min : NULL,
+                               exaone_blocks_group(w->dtype)};
+}
+
+static void q8_part(void *arg, int worker, size_t begin, size_t end) {
+    const job *j = arg;
+    const exaone_matrix *w = j->w;
+    const exaone_cpu *cpu = j->cpu;
+    unpacked_row u = scratch_of(cpu, worker);
+    size_t o1 = end * OUT_TILE < w->out_features ? end * OUT_TILE : w->out_features;
+    for (size_t o = begin * OUT_TILE; o < o1; o++) {
+        exaone_q8_weights row = unpack(cpu, w, o, &u);
+        cpu->kernels.dot_q8(j->out + o, j->out_stride, &cpu->rows, j->n, &row, w->in_features, w->bias ? w->bias[o] : 0);
+    }
+}
+
+static void f32_part(void *arg, int worker, size_t begin, size_t end) {
+    const job *j = arg;
+    const exaone_matrix *w = j->w;
+    const exaone_cpu *cpu = j->cpu;
+    unpacked_row u = scratch_of(cpu, worker);
+    size_t n_in = w->in_features, o1 = end * OUT_TILE < w->out_features ? end * OUT_TILE : w->out_features;
+    for (size_t o = begin * OUT_TILE; o < o1; o += F32_ROWS) {
+        size_t n = o1 - o < F32_ROWS ? o1 - o : F32_ROWS;
+        for (size_t i = 0; i < n; i++) {
+            exaone_q8_weights row = unpack(cpu, w, o + i, &u);
+            cpu->kernels.unpacked_to_f32(u.values + i * n_in, &row, n_in);
+        }
+        cpu->kernels.matmul_f32(j->out + o, j->out_stride, j->x, n_in, j->n, u.values, w->bias ? w->bias + o : NULL, n,
+                                n_in);
+    }
+}
+
+static void quantize_part(void *arg, int worker, size_t begin, size_t end) {
+    (void)worker;
+    const job *j = arg;
+    const exaone_q8_rows *rows = &j->cpu->rows;
+    size_t n = j->w->in_features;
+    for (size_t r = begin; r < end; r++) {
+        j->cpu->kernels.quantize_q8(rows->q + r * n, rows->scale + r * (n / 32), rows->sum_16 + r * (n / 16),
+                                    rows->sum_32 + r * (n / 32), j->x + r * n, n);
+    }
+}
+
+/* ---- operations ----------------------------------------------------------------------------------------------------------
+ */
+
+bool exaone_cpu_matmul_init(exaone_cpu *cpu) {
+    return pthread_mutex_init(&cpu->products, NULL) == 0;
+}
+
+static void release_memory(exaone_cpu *cpu) {
+    free(cpu->rows.q);
+    free(cpu->rows.scale);
+    free(cpu->rows.sum_16);
+    free(cpu->rows.sum_32);
+    free(cpu->unpacked);
+    cpu->rows = (exaone_q8_rows){0};
+    cpu->unpacked = NULL;
+    cpu->max_features = 0;
+}
+
+void exaone_cpu_matmul_release(exaone_cpu *cpu) {
+    release_memory(cpu);
+    pthread_mutex_destroy(&cpu->products);
+}
+
+exaone_status exaone_cpu_prepare(exaone_backend *be, size_t max_features, exaone_error *err) {
+    exaone_cpu *cpu = be->state;
+    if (max_features <= cpu->max_features) {
+        return EXAONE_OK;
+    }
+    size_t n = (max_features + 255) / 256 * 256, rows, workers = (size_t)exaone_pool_size(cpu->pool);
+    if (n < max_features || !exaone_size_mul(EXAONE_CPU_ROWS, n, &rows) ||
+        !exaone_size_mul(2 + f32_rows_of(cpu) * sizeof(float), n, &cpu->unpacked_bytes)) { /* q, scale, min: 1.5 n */
+        return exaone_fail_memory(err, "rows of weights", max_features);
+    }
+    release_memory(cpu);
+    cpu->unpacked = exaone_mem_aligned(workers, cpu->unpacked_bytes);
+    cpu->rows.q = exaone_mem_aligned(rows, 1);
+    cpu->rows.scale = exaone_mem_aligned(rows / 32, sizeof(float));
+    cpu->rows.sum_16 = exaone_mem_aligned(rows / 16, sizeof(float));
+    cpu->rows.sum_32 = exaone_mem_aligned(rows / 32, sizeof(float));
+    if (!cpu->unpacked || !cpu->rows.q || !cpu->rows.scale || !cpu->rows.sum_16 || !cpu->rows.sum_32) {
+        release_memory(cpu);
+        return exaone_fail_memory(err, "rows of weights", workers * cpu->unpacked_bytes + 2 * rows);
+    }
+    cpu->max_features = n;
+    return EXAONE_OK;
+}
+
+void exaone_cpu_matmul(exaone_backend *be, float *out, size_t out_stride, const float *x, const exaone_matrix *w, size_t n) {
+    exaone_cpu *cpu = be->state;
+    assert(EXAONE_DTYPE_BIT(w->dtype) & EXAONE_DTYPES_COMPUTED);
+    bool blocks = exaone_blocks_group(w->dtype) != 0;
+    size_t tiles = (w->out_features + OUT_TILE - 1) / OUT_TILE, n_in = w->in_features;
+    size_t step = blocks && cpu->precision == EXAONE_PRECISION_AUTO ? EXAONE_CPU_ROWS : n;
+    exaone_pool_fn *part = !blocks ? plain_part : cpu->precision == EXAONE_PRECISION_F32 ? f32_part : q8_part;
+    if (blocks) { /* threads of several sessions share the scratch memory; the pool serves one of them at a time anyway */
+        assert(n_in <= cpu->max_features);
+        pthread_mutex_lock(&cpu->products);
+    }
+    for (size_t r = 0; r < n; r += step) {
+        job j = {cpu, out + r * out_stride, out_stride, x + r * n_in, w, n - r < step ? n - r : step};
+        if (part == q8_part) {
+            exaone_pool_run(cpu->pool, j.n, n_in >= MIN_TILE_WORK ? 1 : MIN_TILE_WORK / n_in, quantize_part, &j);
+        }
+        size_t work = n_in * j.n * OUT_TILE;
+        exaone_pool_run(cpu->pool, tiles, work >= MIN_TILE_WORK ? 1 : MIN_TILE_WORK / work, part, &j);
+    }
+    if (blocks) {
+        pthread_mutex_unlock(&cpu->products);
+    }
+}
+
+void exaone_cpu_embed(exaone_backend *be, float *out, const exaone_matrix *w, const int32_t *ids, size_t n) {
+    (void)be;
+    size_t bytes = row_bytes(w);
+    for (size_t r = 0; r < n; r++) {
+        assert(ids[r] >= 0 && (size_t)ids[r] < w->out_features);
+        exaone_dtype_to_f32(w->dtype, (const uint8_t *)w->data + (size_t)ids[r] * bytes, w->in_features,
+                            out + r * w->in_features);
+    }
+}
