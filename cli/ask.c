@@ -332,9 +332,32 @@ static exaone_status generate(exaone_engine *e, exaone_session *session, exaone_
     return s;
 }
 
-static bool on_progress(void *ctx, size_t done, size_t total) {
-    const ask_settings *s = ctx;
-    cli_progress(s->progress, "reading the prompt: %zu of %zu tokens", done, total);
+/* What the prompt's evaluation reports, and the time that its images and videos took. */
+typedef struct {
+    const ask_settings *s;
+    const prompt *p;
+    double encode_since, encode_seconds; /* since: 0 when no medium is being encoded */
+} progress_view;
+
+static bool on_progress(void *ctx, const exaone_progress *at) {
+    progress_view *v = ctx;
+    if (at->encodes && v->encode_since == 0) {
+        v->encode_since = cli_seconds();
+    } else if (!at->encodes && v->encode_since > 0) {
+        v->encode_seconds += cli_seconds() - v->encode_since;
+        v->encode_since = 0;
+    }
+    if (at->encodes) {
+        bool video = v->p->media[at->medium].is_video;
+        size_t number = 1;
+        for (size_t i = 0; i < at->medium; i++) {
+            number += v->p->media[i].is_video == video;
+        }
+        cli_progress(v->s->progress, "looking at %s %zu: block %zu of %zu", video ? "video" : "image", number,
+                     at->done < at->total ? at->done + 1 : at->total, at->total);
+    } else {
+        cli_progress(v->s->progress, "reading the prompt: %zu of %zu tokens", at->done, at->total);
+    }
     return !cli_interrupted;
 }
 
@@ -346,12 +369,13 @@ exaone_status ask(exaone_engine *e, exaone_session *session, const char *request
     exaone_detokenizer *text = NULL;
     const exaone_model_info *info = exaone_engine_info(e);
     generation g = {.s = s, .result = result, .delta = delta, .ctx = ctx};
+    progress_view view = {.s = s, .p = &p};
     double t0 = cli_seconds();
     exaone_status status = make_prompt(e, request, n_request, tree, s, &p, err);
     double t1 = cli_seconds();
     if (status == EXAONE_OK) {
         exaone_prompt prompt_ids = {.ids = p.ids, .n_ids = p.n_ids, .media = p.media, .n_media = p.n};
-        status = exaone_session_sync(session, &prompt_ids, on_progress, (void *)(uintptr_t)s, err);
+        status = exaone_session_sync(session, &prompt_ids, on_progress, &view, err);
     }
     double t2 = cli_seconds();
     cli_progress_clear(s->progress);
@@ -382,7 +406,8 @@ exaone_status ask(exaone_engine *e, exaone_session *session, const char *request
         status = generate(e, session, sampler, text, &g, err);
     }
     result->media_seconds = t1 - t0;
-    result->prompt_seconds = t2 - t1;
+    result->vision_seconds = view.encode_seconds;
+    result->prompt_seconds = t2 - t1 - view.encode_seconds;
     result->generate_seconds = cli_seconds() - t2;
     exaone_detokenizer_free(text);
     exaone_sampler_free(sampler);

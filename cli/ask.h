@@ -27,7 +27,7 @@ typedef struct ask_result {
     size_t n_ids, prompt_tokens, reused_tokens;
     exaone_reply *reply;
     bool stopped, interrupted;
-    double media_seconds, prompt_seconds, generate_seconds;
+    double media_seconds, vision_seconds, prompt_seconds, generate_seconds; /* files; vision tower; the rest; the reply */
 } ask_result;
 
 double cli_seconds(void); /* a clock that only goes forward */

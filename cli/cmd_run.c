@@ -56,15 +56,17 @@ static int print_json(const run_options *o, const ask_result *r, const ask_setti
         bool found = exaone_boxed_last(text, n, &begin, &end);
         put_text(&b, "boxed", found ? text + begin : "", found ? end - begin : 0);
     }
-    exaone_buf_printf(&b,
-                      ", \"timings\": {\"load_ms\": %.3f, \"media_ms\": %.3f, \"prompt_ms\": %.3f, \"predicted_ms\": %.3f",
-                      o->load_seconds * 1e3, r->media_seconds * 1e3, r->prompt_seconds * 1e3, r->generate_seconds * 1e3);
+    exaone_buf_printf(&b, ", \"timings\": {\"load_ms\": %.3f, \"media_ms\": %.3f, \"vision_ms\": %.3f",
+                      o->load_seconds * 1e3, r->media_seconds * 1e3, r->vision_seconds * 1e3);
+    exaone_buf_printf(&b, ", \"prompt_ms\": %.3f, \"predicted_ms\": %.3f", r->prompt_seconds * 1e3,
+                      r->generate_seconds * 1e3);
     exaone_buf_printf(&b, ", \"prompt_per_second\": %.3f, \"predicted_per_second\": %.3f}",
                       (double)(r->prompt_tokens - r->reused_tokens) / (r->prompt_seconds + 1e-9),
                       (double)r->n_ids / (r->generate_seconds + 1e-9));
-    exaone_buf_printf(&b, ", \"sampling\": {\"greedy\": %s, \"seed\": %llu}, \"cpu\": \"%s\"}\n",
-                      s->sampling.do_sample ? "false" : "true", (unsigned long long)s->sampling.seed,
-                      exaone_engine_info(e)->cpu_level);
+    exaone_buf_printf(&b, ", \"sampling\": {\"greedy\": %s, \"seed\": ", s->sampling.do_sample ? "false" : "true");
+    s->sampling.do_sample ? exaone_buf_printf(&b, "%llu}", (unsigned long long)s->sampling.seed)
+                          : exaone_buf_puts(&b, "null}");
+    exaone_buf_printf(&b, ", \"cpu\": \"%s\"}\n", exaone_engine_info(e)->cpu_level);
     bool ok = !b.failed && cli_write(b.data, b.len);
     exaone_buf_release(&b);
     return ok ? CLI_OK : CLI_FAILED;
@@ -73,12 +75,12 @@ static int print_json(const run_options *o, const ask_result *r, const ask_setti
 static void print_stats(const run_options *o, const ask_result *r, const exaone_engine *e) {
     const exaone_model_info *i = exaone_engine_info(e);
     double p = (double)(r->prompt_tokens - r->reused_tokens), n = (double)r->n_ids;
-    cli_note("load %.0f ms; media %.0f ms; prompt %zu tokens in %.0f ms (%.1f tokens/s); reply %zu tokens in %.0f ms (%.1f "
-             "tokens/s); %s, "
-             "%d threads",
-             o->load_seconds * 1e3, r->media_seconds * 1e3, r->prompt_tokens, r->prompt_seconds * 1e3,
-             p / (r->prompt_seconds + 1e-9), r->n_ids, r->generate_seconds * 1e3, n / (r->generate_seconds + 1e-9),
-             i->cpu_level, i->n_threads);
+    cli_note(
+        "load %.0f ms; media %.0f ms; vision %.0f ms; prompt %zu tokens in %.0f ms (%.1f tokens/s); reply %zu tokens in "
+        "%.0f ms (%.1f tokens/s); %s, %d threads",
+        o->load_seconds * 1e3, r->media_seconds * 1e3, r->vision_seconds * 1e3, r->prompt_tokens, r->prompt_seconds * 1e3,
+        p / (r->prompt_seconds + 1e-9), r->n_ids, r->generate_seconds * 1e3, n / (r->generate_seconds + 1e-9), i->cpu_level,
+        i->n_threads);
 }
 
 static int print_plain(const run_options *o, const ask_result *r, screen *view) {

@@ -14,7 +14,7 @@ typedef struct cli_media_options {
 
 #define CLI_MEDIA_OPTIONS(o)                                                                                                  \
     {"--min-pixels", NULL, OPT_INT, &(o).min_pixels, 1, 1099511627776.0, "N", "least pixels of a resized image or frame"},    \
-        {"--max-pixels", NULL, OPT_INT, &(o).max_pixels, 1, 1099511627776.0, "N", "most pixels of a resized image or frame"}, \
+        {"--max-pixels", NULL, OPT_INT, &(o).max_pixels, 1, 1099511627776.0, "N", "most pixels of a resized image or frame; fewer are faster"}, \
         {"--video-fps", NULL, OPT_DOUBLE, &(o).video_fps, 1e-6, 1e6, "X", "take X frames per second of each video"},          \
         {"--video-frames", NULL, OPT_INT, &(o).video_frames, 1, 1 << 20, "N", "take N frames of each video"},                 \
         {"--video-min-frames", NULL, OPT_INT, &(o).video_min_frames, 1, 1 << 20, "N", "with --video-fps: at least N frames"}, \

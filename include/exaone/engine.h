@@ -122,8 +122,16 @@ typedef struct exaone_prompt {
     size_t n_media;
 } exaone_prompt;
 
-/* Called between chunks of work; returns false to stop (EXAONE_ERR_CANCELLED). done and total count prompt tokens. */
-typedef bool exaone_progress_fn(void *ctx, size_t done, size_t total);
+/* How far exaone_session_sync is. Each image or video is encoded when its first token is reached; its last report there has
+ * done = total. */
+typedef struct exaone_progress {
+    bool encodes;       /* the vision tower works: done and total count its blocks; else they count prompt tokens */
+    size_t medium;      /* which of the prompt's media then, from 0 */
+    size_t done, total; /* done <= total */
+} exaone_progress;
+
+/* Called between chunks of work; returns false to stop (EXAONE_ERR_CANCELLED). */
+typedef bool exaone_progress_fn(void *ctx, const exaone_progress *progress);
 
 /* n_ctx: most tokens the session may hold; 0: the model's longest, capped at 32768. */
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_session_new(exaone_engine *engine, uint64_t n_ctx, exaone_session **out,

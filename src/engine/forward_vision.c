@@ -115,7 +115,7 @@ static exaone_status run_kind(exaone_forward_call *c, const char *pixels_name, c
     }
     if (s == EXAONE_OK) {
         exaone_trace trace = {.fn = vision_stage, .ctx = c};
-        s = exaone_vision_run(&e->model, &plan, pixels->data, device, stages ? &trace : NULL, c->err);
+        s = exaone_vision_run(&e->model, &plan, pixels->data, device, stages ? &trace : NULL, NULL, c->err);
     }
     if (s == EXAONE_OK) {
         e->be->download(e->be, host, device, plan.n_units * out * sizeof *host);

@@ -169,24 +169,47 @@ static size_t common_prefix(const exaone_session *s, const exaone_prompt *p, con
 
 /* ---- evaluation ---- */
 
-/* Features of tokens a .. b of one medium into ws->x rows: the whole medium is encoded frame group by frame group. */
-static exaone_status encode(exaone_session *s, const exaone_pixels *px, float **features, exaone_error *err) {
+/* Who wants to know how far the work is. */
+typedef struct {
+    exaone_progress_fn *fn;
+    void *ctx;
+    size_t medium, group, n_groups; /* of the vision tower */
+} reporter;
+
+/* The tower's blocks, over all frame groups of the medium. */
+static bool report_blocks(void *ctx, size_t done, size_t total) {
+    const reporter *r = ctx;
+    exaone_progress p = {
+        .encodes = true, .medium = r->medium, .done = r->group * total + done, .total = r->n_groups * total};
+    return r->fn(r->ctx, &p);
+}
+
+static bool report_tokens(const reporter *r, size_t done, size_t total) {
+    return !r->fn || r->fn(r->ctx, &(exaone_progress){.done = done, .total = total});
+}
+
+/* Features of one medium [tokens, out_hidden_size], encoded frame group by frame group. */
+static exaone_status encode(exaone_session *s, const exaone_pixels *px, reporter *r, float **features, exaone_error *err) {
     exaone_engine *e = s->e;
     size_t out = (size_t)e->config.vision.out_hidden_size, tokens = media_tokens(s, px);
     size_t per_frame = px->rows / px->grid[0];
     size_t group = per_frame >= MAX_VISION_PATCHES ? 1 : MAX_VISION_PATCHES / per_frame;
+    exaone_vision_progress progress = {.fn = report_blocks, .ctx = r};
     *features = e->be->alloc(e->be, tokens * out * sizeof **features);
     if (!*features) {
         return exaone_fail_memory(err, "image features", tokens * out * sizeof **features);
     }
+    r->n_groups = (px->grid[0] + group - 1) / group;
     for (size_t t = 0; t < px->grid[0]; t += group) {
         size_t n = px->grid[0] - t < group ? px->grid[0] - t : group;
         int64_t grid[1][3] = {{(int64_t)n, px->grid[1], px->grid[2]}};
         exaone_vision_plan plan;
         exaone_status status = exaone_vision_plan_grids(&e->config.vision, (const int64_t(*)[3])grid, 1, &plan, err);
+        r->group = t / group;
         if (status == EXAONE_OK) {
             float *to = *features + t * (tokens / px->grid[0]) * out;
-            status = exaone_vision_run(&e->model, &plan, px->values + t * per_frame * px->cols, to, NULL, err);
+            const float *from = px->values + t * per_frame * px->cols;
+            status = exaone_vision_run(&e->model, &plan, from, to, NULL, r->fn ? &progress : NULL, err);
         }
         exaone_vision_plan_release(&plan);
         if (status != EXAONE_OK) {
@@ -240,15 +263,16 @@ static exaone_status run_rows(exaone_session *s, size_t t0, size_t t1, bool want
 
 /* Evaluates tokens from .. n_ids; features [n_media] are made when the first of their tokens is needed. */
 static exaone_status evaluate(exaone_session *s, const exaone_prompt *p, const held_media *held, float **features,
-                              size_t from, exaone_progress_fn *progress, void *ctx, exaone_error *err) {
+                              size_t from, reporter *r, exaone_error *err) {
     for (size_t t0 = from; t0 < p->n_ids;) {
         size_t t1 = p->n_ids - t0 < CHUNK ? p->n_ids : t0 + CHUNK;
-        if (progress && !progress(ctx, t0, p->n_ids)) {
+        if (!report_tokens(r, t0, p->n_ids)) {
             return exaone_fail(err, EXAONE_ERR_CANCELLED, "stopped after %zu of %zu prompt tokens", t0, p->n_ids);
         }
         for (size_t m = 0; m < p->n_media; m++) {
             bool needed = held[m].first < t1 && held[m].first + held[m].n > t0;
-            exaone_status status = needed && !features[m] ? encode(s, p->media[m].pixels, &features[m], err) : EXAONE_OK;
+            r->medium = m;
+            exaone_status status = needed && !features[m] ? encode(s, p->media[m].pixels, r, &features[m], err) : EXAONE_OK;
             if (status != EXAONE_OK) {
                 return status;
             }
@@ -266,9 +290,7 @@ static exaone_status evaluate(exaone_session *s, const exaone_prompt *p, const h
         }
         t0 = t1;
     }
-    if (progress) {
-        progress(ctx, p->n_ids, p->n_ids);
-    }
+    (void)report_tokens(r, p->n_ids, p->n_ids); /* done: too late to stop */
     return EXAONE_OK;
 }
 
@@ -303,7 +325,8 @@ exaone_status exaone_session_sync(exaone_session *s, const exaone_prompt *p, exa
         s->length = keep;
         s->cache->length = keep;
         s->reused = keep;
-        status = evaluate(s, p, held, features, keep, progress, ctx, err);
+        reporter r = {.fn = progress, .ctx = ctx};
+        status = evaluate(s, p, held, features, keep, &r, err);
         if (status == EXAONE_OK) {
             s->media = held;
             s->n_media = p->n_media;

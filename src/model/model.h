@@ -106,11 +106,17 @@ void exaone_mtp_run(const exaone_model *model, exaone_workspace *ws, const exaon
 EXAONE_MUST_USE exaone_status exaone_vision_plan_grids(const exaone_vision_config *config, const int64_t (*grids)[3],
                                                        size_t n_grids, exaone_vision_plan *plan, exaone_error *err);
 
+/* Asked several times per block of the vision tower; false stops (EXAONE_ERR_CANCELLED). done of total blocks are ready. */
+typedef struct exaone_vision_progress {
+    bool (*fn)(void *ctx, size_t done, size_t total);
+    void *ctx;
+} exaone_vision_progress;
+
 /* pixels [plan->n_patches, 1176] f32 host -> features [plan->n_units, out_hidden_size] device, row-major over (t, h/2, w/2).
- */
+ * `trace` and `progress` may be NULL. */
 EXAONE_MUST_USE exaone_status exaone_vision_run(const exaone_model *model, const exaone_vision_plan *plan,
                                                 const float *pixels, float *features, const exaone_trace *trace,
-                                                exaone_error *err);
+                                                const exaone_vision_progress *progress, exaone_error *err);
 
 /* Calls trace->fn with a formatted name; nothing when trace is NULL. dims end with a 0. */
 void exaone_trace_put(const exaone_trace *trace, const float *data, const size_t *dims, const char *name, ...)

@@ -11,6 +11,7 @@ typedef struct {
     const exaone_model *m;
     const exaone_vision_plan *plan;
     const exaone_trace *trace;
+    const exaone_vision_progress *progress;
     float *x, *y, *q, *k, *v, *attn, *gate, *up, *cos_table, *sin_table; /*dev*/
     float *block; /*dev*/                                                /* the memory of all of them */
 } vision_pass;
@@ -81,7 +82,13 @@ static exaone_status embed(vision_pass *p, const float *pixels, exaone_error *er
     return EXAONE_OK;
 }
 
-static void block(const vision_pass *p, const exaone_vision_block *b, int number) {
+static bool go_on(const vision_pass *p, int done) {
+    const exaone_vision_progress *progress = p->progress;
+    return !progress || progress->fn(progress->ctx, (size_t)done, (size_t)p->m->config->vision.depth);
+}
+
+/* False: stopped. */
+static bool block(const vision_pass *p, const exaone_vision_block *b, int number) {
     const exaone_vision_config *c = &p->m->config->vision;
     exaone_backend *be = p->m->be;
     size_t n = p->plan->n_patches, hidden = (size_t)c->hidden_size, inner = (size_t)c->intermediate_size;
@@ -105,18 +112,28 @@ static void block(const vision_pass *p, const exaone_vision_block *b, int number
         .head_dim = dim,
         .scale = 1.0f / sqrtf((float)dim),
     };
+    if (!go_on(p, number)) {
+        return false;
+    }
     be->segment_attention(be, p->attn, p->q, p->k, p->v, &s);
+    if (!go_on(p, number)) {
+        return false;
+    }
     be->matmul(be, p->y, hidden, p->attn, &b->proj, n);
     exaone_trace_put(p->trace, p->y, EXAONE_DIMS(n, hidden), "block.%d.attn.output", number);
     be->add(be, p->x, p->y, n, hidden);
 
     be->rms_norm(be, p->y, hidden, p->x, hidden, b->norm2, n, hidden, eps);
     be->matmul(be, p->gate, inner, p->y, &b->gate_proj, n);
+    if (!go_on(p, number)) {
+        return false;
+    }
     be->matmul(be, p->up, inner, p->y, &b->up_proj, n);
     be->silu_mul(be, p->gate, p->up, n, inner);
     be->matmul(be, p->y, hidden, p->gate, &b->down_proj, n);
     be->add(be, p->x, p->y, n, hidden);
     exaone_trace_put(p->trace, p->x, EXAONE_DIMS(n, hidden), "block.%d.output", number);
+    return go_on(p, number + 1);
 }
 
 /* Four rows of x become one feature row. */
@@ -148,17 +165,21 @@ exaone_status exaone_vision_plan_grids(const exaone_vision_config *config, const
 }
 
 exaone_status exaone_vision_run(const exaone_model *m, const exaone_vision_plan *plan, const float *pixels, float *features,
-                                const exaone_trace *trace, exaone_error *err) {
-    vision_pass p = {.m = m, .plan = plan, .trace = trace};
+                                const exaone_trace *trace, const exaone_vision_progress *progress, exaone_error *err) {
+    vision_pass p = {.m = m, .plan = plan, .trace = trace, .progress = progress};
     exaone_status s = plan_buffers(&p, err);
     if (s == EXAONE_OK) {
         s = embed(&p, pixels, err);
     }
     if (s == EXAONE_OK) {
-        for (int b = 0; b < m->config->vision.depth; b++) {
-            block(&p, &m->vision.blocks[b], b);
+        bool going = go_on(&p, 0);
+        int b = 0;
+        for (; going && b < m->config->vision.depth; b++) {
+            going = block(&p, &m->vision.blocks[b], b);
         }
-        s = merge(&p, features, err);
+        s = going ? merge(&p, features, err)
+                  : exaone_fail(err, EXAONE_ERR_CANCELLED, "stopped in block %d of %d of the vision tower", b,
+                                m->config->vision.depth);
     }
     m->be->release(m->be, p.block);
     return s;

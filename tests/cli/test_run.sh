@@ -51,6 +51,9 @@ expect "-n ends the reply by length" 0 '"finish_reason": "length"'
 expect "-n counts tokens" 0 '"completion_tokens": 5,'
 run_it "$exaone" run --stats --no-think Hello
 if grep -q "tokens/s" "$work/err"; then pass "--stats"; else fail "--stats"; fi
+run_it "$exaone" run --json --no-think --image $image -n 1 x
+if grep -q '"vision_ms": [1-9]' "$work/out"; then pass "json: the vision tower's time"; else fail "json: the vision tower's time"; fi
+expect "json: greedy has no seed" 0 '"seed": null'
 
 # stop texts end the reply before them and are never shown, in part or whole, also across tokens
 run_it "$exaone" run --stop " is " "7 + 9 = ?"
@@ -125,6 +128,8 @@ if command -v script >/dev/null; then
     esc=$(printf '\033')
     run_it script -qec "'$exaone' run '7 + 9 = ?'" /dev/null
     expect "a terminal shows the reasoning dimmed" 0 "${esc}[2m"
+    run_it script -qec "'$exaone' run --image $image --no-think -n 1 x" /dev/null
+    expect "progress of the vision tower" 0 "looking at image 1: block "
     run_it env NO_COLOR=1 script -qec "'$exaone' run '7 + 9 = ?' 2>/dev/null" /dev/null
     if grep -qF "$esc" "$work/out"; then fail "NO_COLOR"; else pass "NO_COLOR"; fi
     if grep -q "carry 1" "$work/out"; then pass "NO_COLOR shows the reasoning"; else fail "NO_COLOR shows the reasoning"; fi
@@ -152,4 +157,18 @@ stops_by() {
 }
 stops_by "Ctrl-C prints what there is" INT 130
 stops_by "SIGTERM too" TERM 143
+
+# an image of two million pixels on one scalar thread takes a minute here; it stops after the block at hand
+"$exaone" run --cpu scalar -t 1 --min-pixels 2000000 --image $image --no-think "$ask" >"$work/out" 2>"$work/err" &
+pid=$!
+sleep 2
+started=$(date +%s)
+kill -INT $pid
+wait $pid
+code=$?
+if [ "$code" -eq 130 ] && [ $(($(date +%s) - started)) -lt 20 ]; then
+    pass "Ctrl-C stops the vision tower"
+else
+    fail "Ctrl-C stops the vision tower"
+fi
 exit $failed

@@ -169,10 +169,66 @@ static void test_limits(void **state) {
     exaone_session_free(s);
 }
 
-static bool stop_at_once(void *ctx, size_t done, size_t total) {
+static bool stop_at_once(void *ctx, const exaone_progress *p) {
     (void)ctx;
-    (void)total;
-    return done < 256;
+    return p->done < 256;
+}
+
+/* What was reported, and where to stop. */
+typedef struct {
+    size_t blocks[2], total[2], tokens, calls, stop_in_block; /* per medium: most blocks done, of how many */
+} reports;
+
+static bool take_report(void *ctx, const exaone_progress *p) {
+    reports *r = ctx;
+    r->calls++;
+    assert_true(p->done <= p->total);
+    if (!p->encodes) {
+        r->tokens = p->done;
+        return true;
+    }
+    assert_true(p->medium < 2 && p->done >= r->blocks[p->medium]);
+    r->blocks[p->medium] = p->done;
+    r->total[p->medium] = p->total;
+    return !r->stop_in_block || p->done < r->stop_in_block;
+}
+
+static void test_vision_progress(void **state) {
+    (void)state;
+    exaone_error err = {0};
+    exaone_pixels a = picture(1, 4, 4, 1), b = picture(2, 4, 4, 2);
+    exaone_prompt_media media[] = {{&a, false}, {&b, true}};
+    int32_t ids[40];
+    fill(ids, 40, 3);
+    for (int i = 0; i < 4; i++) {
+        ids[5 + i] = 67;
+    }
+    for (int i = 0; i < 8; i++) {
+        ids[12 + i] = 68;
+    }
+    exaone_prompt p = {.ids = ids, .n_ids = 40, .media = media, .n_media = 2};
+    exaone_session *s = new_session();
+    reports r = {0};
+    assert_int_equal(exaone_session_sync(s, &p, take_report, &r, &err), EXAONE_OK);
+    for (int i = 0; i < 2; i++) {
+        assert_true(r.total[i] > 1);
+        assert_int_equal(r.blocks[i], r.total[i]);
+    }
+    assert_int_equal(r.tokens, 40);
+    assert_true(r.calls > 2 * (r.total[0] + r.total[1])); /* several times per block */
+    same_as_cold(s, &p);
+    exaone_session_free(s);
+
+    s = new_session();
+    reports stopping = {.stop_in_block = 1};
+    assert_int_equal(exaone_session_sync(s, &p, take_report, &stopping, &err), EXAONE_ERR_CANCELLED);
+    assert_non_null(strstr(err.message, "vision tower"));
+    assert_int_equal(stopping.blocks[0], 1);
+    sync_prompt(s, &p);
+    same_as_cold(s, &p);
+    exaone_session_free(s);
+    free(a.values);
+    free(b.values);
 }
 
 static void test_cancel(void **state) {
@@ -190,7 +246,7 @@ static void test_cancel(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_prefix_reuse), cmocka_unit_test(test_append),
-                                       cmocka_unit_test(test_media), cmocka_unit_test(test_limits),
-                                       cmocka_unit_test(test_cancel)};
+                                       cmocka_unit_test(test_media),        cmocka_unit_test(test_limits),
+                                       cmocka_unit_test(test_cancel),       cmocka_unit_test(test_vision_progress)};
     return cmocka_run_group_tests(tests, open_micro, close_micro);
 }
