@@ -92,6 +92,9 @@ static int forward(const forward_options *o, const exaone_forward_options *f) {
     exaone_tensors_free(in);
     exaone_tensors_free(out);
     exaone_engine_close(engine);
+    if (s != EXAONE_OK && strncmp(err.message, "stages: ", 8) == 0) {
+        return cli_usage("forward", "--%s", err.message);
+    }
     return s == EXAONE_OK ? CLI_OK : cli_fail(&err);
 }
 

@@ -101,7 +101,8 @@ typedef struct exaone_forward_options {
  * Inputs (others are ignored): input_ids [B, T] i64, attention_mask [B, T] i64, position_ids [B, T] i64, inputs_embeds [B,
  * T, H] f32, pixel_values [N, 1176] f32 with image_grid_thw [n, 3] i64, pixel_values_videos with video_grid_thw, labels [B,
  * T] i64 (-100 = ignored), num_items_in_batch [1], logits_to_keep ([1]: the last n; [k]: index; [B, k]: index per row; [B,
- * T] i32 or bool: mask). Outputs: docs/forward.md. *out belongs to the caller (exaone_tensors_free). */
+ * T] i32 or bool: mask). Outputs: docs/forward.md. An entry of `stages` that names nothing is EXAONE_ERR_ARGUMENT. *out
+ * belongs to the caller (exaone_tensors_free). */
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_forward(exaone_engine *engine, const exaone_tensors *in,
                                                         const exaone_forward_options *options, exaone_tensors **out,
                                                         exaone_error *err);

@@ -36,6 +36,80 @@ bool exaone_forward_wants(const exaone_forward_options *options, const char *nam
     return false;
 }
 
+/* Names that a call may give, with 0 for every number: a list may ask for them also where this call has none of them. */
+static const char *const stage_names[] = {"logits",
+                                          "loss",
+                                          "loss_mean",
+                                          "loss_row0",
+                                          "loss_num_items",
+                                          "nll",
+                                          "hidden_states",
+                                          "final_norm",
+                                          "embeddings",
+                                          "inputs_embeds",
+                                          "image_features",
+                                          "video_features",
+                                          "rope.inv_freq",
+                                          "rope.cos",
+                                          "rope.sin",
+                                          "layer.0.attn.q",
+                                          "layer.0.attn.k",
+                                          "layer.0.attn.v",
+                                          "layer.0.attn.probs",
+                                          "layer.0.attn.output",
+                                          "layer.0.attn.normed",
+                                          "layer.0.mlp.output",
+                                          "layer.0.mlp.normed",
+                                          "layer.0.output",
+                                          "patch_embed",
+                                          "block.0.attn.q",
+                                          "block.0.attn.k",
+                                          "block.0.attn.v",
+                                          "block.0.attn.output",
+                                          "block.0.output",
+                                          "merger.ln_q",
+                                          "merger.gelu",
+                                          "merger.output",
+                                          "features.0",
+                                          "position_ids",
+                                          "window_index",
+                                          "cu_window_seqlens",
+                                          "cu_seqlens",
+                                          "call.0.logits",
+                                          "forced.fc_input",
+                                          "forced.fc_output",
+                                          "forced.layer_output",
+                                          "forced.hidden",
+                                          "forced.logits",
+                                          "draft.tokens",
+                                          "draft.hidden",
+                                          "draft.logits",
+                                          "draft.margin",
+                                          "ids",
+                                          "margin",
+                                          "inputs_embeds.logits"};
+
+/* Every entry of the list must name a result of this call or be a known name. */
+static exaone_status check_stages(const exaone_forward_call *c) {
+    const char *list = c->options->stages;
+    size_t n;
+    for (; list && *list; list += n + (list[n] == ',')) {
+        n = strcspn(list, ",");
+        bool found = n == 10 && memcmp(list, "attentions", 10) == 0;
+        for (size_t i = 0; !found && i < exaone_tensors_count(c->out); i++) {
+            found = matches(list, n, exaone_tensors_at(c->out, i)->name);
+        }
+        for (size_t i = 0; !found && i < sizeof stage_names / sizeof stage_names[0]; i++) {
+            found = matches(list, n, stage_names[i]);
+        }
+        if (!found) {
+            return exaone_fail(c->err, EXAONE_ERR_ARGUMENT, "stages: no stage of this call is named \"%.*s\"",
+                               n < 100 ? (int)n : 100, list);
+        }
+    }
+    return EXAONE_OK;
+}
+
 static exaone_status put(exaone_forward_call *c, const char *name, exaone_dtype dtype, const size_t *dims,
                          const void *data) {
     uint64_t shape[8];
@@ -188,6 +262,9 @@ exaone_status exaone_forward(exaone_engine *engine, const exaone_tensors *in, co
     }
     free(c.image_features);
     free(c.video_features);
+    if (s == EXAONE_OK) {
+        s = check_stages(&c);
+    }
     if (s == EXAONE_OK) {
         *out = c.out;
     } else {

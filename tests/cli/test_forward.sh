@@ -67,6 +67,16 @@ run_it "$exaone" forward -m tests/golden/model/nano/checkpoint --in tests/golden
     --out "$work/out.safetensors" --stages logits
 names=$(head -c 4096 "$work/out.safetensors" | tr -d '\0' | grep -ao '"[a-z_.0-9]*":{"dtype"' | tr -d '\n')
 if [ "$names" = '"logits":{"dtype"' ]; then pass "--stages logits"; else fail "--stages logits"; fi
+rm "$work/out.safetensors"
+for list in bogus logits,layer.99.output logit layers.; do
+    run_it "$exaone" forward -m tests/golden/model/nano/checkpoint --in tests/golden/model/nano/stages/text.safetensors \
+        --out "$work/out.safetensors" --stages $list
+    complains "--stages $list" 2 "--stages: no stage of this call is named \"${list#logits,}\""
+    if [ -e "$work/out.safetensors" ]; then fail "--stages $list writes nothing"; else pass "--stages $list writes nothing"; fi
+done
+run_it "$exaone" forward -m tests/golden/model/nano/checkpoint --in tests/golden/model/nano/stages/text.safetensors \
+    --out "$work/out.safetensors" --stages logits,loss,attentions,block.,features.*
+if [ $code -eq 0 ]; then pass "known stages that this call has not"; else fail "known stages that this call has not"; fi
 run_it "$exaone" forward -m tests/golden/model/nano/checkpoint --in tests/golden/model/nano/stages/text.safetensors \
     --out "$work/out.safetensors" --map input_ids=none
 complains "--map of a tensor that is not there" 1 "none"
