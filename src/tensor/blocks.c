@@ -1,4 +1,4 @@
-/* The block types, one function each. See blocks.h; layouts and formulas: docs/model.md, "GGUF". */
+/* The block types, one function each. See blocks.h; layouts and formulas: docs/model.md 12.7. */
 #include "tensor/blocks.h"
 
 #include <assert.h>

@@ -5,7 +5,7 @@
  *
  * computed in f32 from left to right, which is how the format defines its values. One function per type produces q, scale
  * and min; the f32 values, the products with f32 activations and those with 8-bit activations all start from them. Layouts:
- * docs/model.md, "GGUF". */
+ * docs/model.md 12.7. */
 #ifndef EXAONE_TENSOR_BLOCKS_H
 #define EXAONE_TENSOR_BLOCKS_H
 

@@ -1,4 +1,4 @@
-/* Element types: one table of names, ids and block sizes. Block layouts: docs/model.md, "GGUF". */
+/* Element types: one table of names, ids and block sizes. Block layouts: docs/model.md 12.7. */
 #ifndef EXAONE_TENSOR_DTYPE_H
 #define EXAONE_TENSOR_DTYPE_H
 
