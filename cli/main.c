@@ -48,6 +48,22 @@ const cli_command cli_commands[] = {
     {"preprocess", "exaone preprocess [options] --out FILE | --size HxW",
      "Images and videos to the pixel values that the model reads.",
      "  exaone preprocess --image cat.jpg --out cat.safetensors\n  exaone preprocess --size 1080x1920", cmd_preprocess},
+    {"quantize", "exaone quantize --type T [options] SOURCE TARGET.gguf", "Write a model as GGUF files of a smaller type.",
+     "SOURCE is a Hugging Face folder or a GGUF file. The vision tower goes into a second file, mmproj-NAME-BF16.gguf "
+     "beside\n"
+     "TARGET unless --mmproj-out names it. Files appear under their names when all are complete.\n\n"
+     "Types: F32 F16 BF16 Q8_0 Q6_K Q5_K_M Q5_K_S Q4_K_M Q4_K_S Q4_0 IQ4_XS IQ4_NL Q3_K_M Q2_K MXFP4\n"
+     "Single tensors: F32 F16 BF16 Q8_0 Q6_K Q5_K Q5_1 Q5_0 Q4_K Q4_1 Q4_0 Q3_K IQ4_NL IQ4_XS MXFP4 Q2_K\n\n"
+     "  exaone quantize --type Q4_K_M ~/models/EXAONE-4.5-33B EXAONE-4.5-33B-Q4_K_M.gguf\n"
+     "  exaone quantize --type Q4_K_S --tensor-type 'blk.*.attn_v.weight=Q8_0' BF16.gguf small.gguf",
+     cmd_quantize},
+    {"convert", "exaone convert [options] SOURCE TARGET.gguf", "Write a model as GGUF files without changing its types.",
+     "A Hugging Face folder becomes a text file with tokenizer and chat template, and an mmproj file. A GGUF model is "
+     "copied:\n"
+     "with --split-size into pieces, without it a split one into a single file.\n\n"
+     "  exaone convert ~/models/EXAONE-4.5-33B EXAONE-4.5-33B-BF16.gguf\n"
+     "  exaone convert --split-size 4G EXAONE-4.5-33B-BF16.gguf pieces.gguf",
+     cmd_convert},
     {"version", "exaone version", "Show version and build features.", NULL, cmd_version},
     {"help", "exaone help [COMMAND]", "Show this list, or the help of a command.", NULL, cmd_help},
     {NULL, NULL, NULL, NULL, NULL},

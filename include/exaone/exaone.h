@@ -6,6 +6,7 @@
  *   source.h    bytes from files, data URIs and URLs       placeholders.h  tokens that images and videos fill
  *   sampling.h  from logits to the next token              engine.h    engine, session, forward
  *   parallel.h  the loop interface of the thread pool      version.h   version numbers
+ *   quantize.h  writing GGUF files
  */
 #ifndef EXAONE_EXAONE_H
 #define EXAONE_EXAONE_H
@@ -15,6 +16,7 @@
 #include "exaone/media.h"
 #include "exaone/parallel.h"
 #include "exaone/placeholders.h"
+#include "exaone/quantize.h"
 #include "exaone/sampling.h"
 #include "exaone/source.h"
 #include "exaone/status.h"

@@ -53,6 +53,14 @@ exaone_status exaone_map_open(const char *path, exaone_map *map, exaone_error *e
     return EXAONE_OK;
 }
 
+void exaone_map_forget(const void *bytes, size_t n) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t begin = ((uintptr_t)bytes + page - 1) / page * page, end = ((uintptr_t)bytes + n) / page * page;
+    if (begin < end) {
+        (void)madvise((void *)begin, end - begin, MADV_DONTNEED);
+    }
+}
+
 void exaone_map_close(exaone_map *map) {
     if (map->data) {
         munmap((void *)(uintptr_t)map->data, map->size);
