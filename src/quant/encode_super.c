@@ -1,0 +1,274 @@
+/* Super-blocks of 256: sub-blocks of 16 or 32 whose scales are small whole numbers times one or two f16 of the super-block.
+ * Q2_K, Q4_K, Q5_K (scale and minimum), Q3_K, Q6_K, IQ4_XS (scale only). */
+#include "quant/encode_super.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "quant/encode_search.h"
+#include "tensor/dtype.h"
+
+enum { ALL = EXAONE_ENCODE_SUPER, MAX_SUBS = 16 };
+
+/* ---- scale only ---- */
+
+typedef struct scale_type {
+    int n_subs, n; /* n_subs * n = 256 */
+    exaone_encode_levels levels;
+    int lo, hi; /* of the sub-block scales */
+    int steps;
+} scale_type;
+
+typedef struct scale_state {
+    uint16_t d;
+    int s[MAX_SUBS];
+    exaone_encode_sums sums[MAX_SUBS];
+    float e;
+} scale_state;
+
+static int clamp_int(float v, int lo, int hi) {
+    return v <= (float)lo ? lo : v >= (float)hi ? hi : (int)lrintf(v);
+}
+
+static exaone_encode_sums scale_sub(const exaone_encode_block *b, const scale_type *t, int j, float d, int s, float *q) {
+    return exaone_encode_scale_pass(t->n, b->x + j * t->n, b->w + j * t->n, &t->levels, d * (float)s, q);
+}
+
+/* Walks from the scale next to `target` to the neighbour of lower error while there is one. */
+static void scale_settle(const exaone_encode_block *b, const scale_type *t, int j, float d, float target,
+                         scale_state *state) {
+    float q[32];
+    int s = d == 0 ? 0 : clamp_int(target / d, t->lo, t->hi);
+    exaone_encode_sums best = scale_sub(b, t, j, d, s, q);
+    for (int way = -1; way <= 1; way += 2) {
+        int at = s;
+        for (int step = 0; step < 3 && at + way >= t->lo && at + way <= t->hi; step++) {
+            at += way;
+            exaone_encode_sums next = scale_sub(b, t, j, d, at, q);
+            if (!(next.e < best.e)) {
+                break;
+            }
+            best = next;
+            s = at;
+        }
+        if (s != at - way) {
+            break; /* it moved this way */
+        }
+    }
+    state->s[j] = s;
+    state->sums[j] = best;
+}
+
+/* All sub-blocks for one stored d; fits d to the levels and repeats while that lowers the error. */
+static void scale_descend(const exaone_encode_block *b, const scale_type *t, float d, const float *targets,
+                          scale_state *best) {
+    for (int round = 0; round < 4; round++) {
+        scale_state state = {.d = exaone_encode_half(b, d)};
+        float stored = exaone_encode_unhalf(b, state.d), up = 0, down = 0;
+        for (int j = 0; j < t->n_subs; j++) {
+            scale_settle(b, t, j, stored, targets[j], &state);
+            state.e += state.sums[j].e;
+            up += (float)state.s[j] * state.sums[j].qx;
+            down += (float)(state.s[j] * state.s[j]) * state.sums[j].qq;
+        }
+        if (!(state.e < best->e)) {
+            return;
+        }
+        *best = state;
+        if (!(down > 0)) {
+            return;
+        }
+        d = up / down;
+    }
+}
+
+static void scale_choose(const exaone_encode_block *b, const scale_type *t, const float *more, int n_more,
+                         exaone_encode_super_scales *out) {
+    float targets[MAX_SUBS], peak = 0;
+    for (int j = 0; j < t->n_subs; j++) {
+        targets[j] = exaone_encode_fit_scale(t->n, b->x + j * t->n, b->w + j * t->n, &t->levels, t->steps);
+        peak = fabsf(targets[j]) > fabsf(peak) ? targets[j] : peak;
+    }
+    scale_state best = {.e = HUGE_VALF};
+    for (int i = 0; i < n_more; i++) {
+        scale_descend(b, t, peak / ((float)t->lo + more[i]), targets, &best);
+        scale_descend(b, t, peak / ((float)t->hi - more[i]), targets, &best);
+    }
+    out->d = best.d;
+    out->dmin = 0;
+    float d = exaone_encode_unhalf(b, best.d), q[32];
+    for (int j = 0; j < t->n_subs; j++) {
+        scale_sub(b, t, j, d, best.s[j], q);
+        out->scale[j] = (int16_t)best.s[j];
+        for (int i = 0; i < t->n; i++) {
+            out->q[j * t->n + i] = (int8_t)q[i];
+        }
+    }
+}
+
+/* ---- scale and minimum ---- */
+
+typedef struct affine_type {
+    int n_subs, n;
+    float top; /* levels 0..top */
+    int hi;    /* sub-block scales and minimums 0..hi */
+    int steps;
+} affine_type;
+
+typedef struct affine_state {
+    uint16_t d, dmin;
+    int s[MAX_SUBS], m[MAX_SUBS];
+    exaone_encode_sums sums[MAX_SUBS];
+    float e;
+} affine_state;
+
+typedef struct affine_targets {
+    float d[MAX_SUBS], m[MAX_SUBS];
+    float sw[MAX_SUBS], sx[MAX_SUBS]; /* sum w, sum w x */
+} affine_targets;
+
+static exaone_encode_sums affine_sub(const exaone_encode_block *b, const affine_type *t, int j, float d, float m, float *q) {
+    return exaone_encode_affine_pass(t->n, b->x + j * t->n, b->w + j * t->n, t->top, d, m, q);
+}
+
+/* From the pair next to the targets to better ones: scale one up or down with the minimum that fits the levels then. */
+static void affine_settle(const exaone_encode_block *b, const affine_type *t, int j, float d, float dmin,
+                          const affine_targets *targets, affine_state *state) {
+    float q[32];
+    int s = d > 0 ? clamp_int(targets->d[j] / d, 0, t->hi) : 0;
+    int m = dmin > 0 ? clamp_int(targets->m[j] / dmin, 0, t->hi) : 0;
+    exaone_encode_sums best = affine_sub(b, t, j, d * (float)s, dmin * (float)m, q);
+    for (int round = 0; round < 3; round++) {
+        int from = s, from_m = m;
+        exaone_encode_sums base = best;
+        for (int way = -1; way <= 1; way++) {
+            int s_try = from + way;
+            if (s_try < 0 || s_try > t->hi) {
+                continue;
+            }
+            float fit = dmin > 0 ? (base.q * d * (float)s_try - targets->sx[j]) / (targets->sw[j] * dmin) : 0;
+            int m_try = clamp_int(fit, 0, t->hi);
+            if (s_try == s && m_try == m) {
+                continue;
+            }
+            exaone_encode_sums next = affine_sub(b, t, j, d * (float)s_try, dmin * (float)m_try, q);
+            if (next.e < best.e) {
+                best = next;
+                s = s_try;
+                m = m_try;
+            }
+        }
+        if (s == from && m == from_m) {
+            break;
+        }
+    }
+    state->s[j] = s;
+    state->m[j] = m;
+    state->sums[j] = best;
+    state->e += best.e;
+}
+
+/* The pair d, dmin of least error for the levels and small numbers of a state. */
+static void affine_refit(const affine_type *t, const affine_targets *targets, const affine_state *state, float *d,
+                         float *dmin) {
+    float aa = 0, ab = 0, bb = 0, ax = 0, bx = 0;
+    for (int j = 0; j < t->n_subs; j++) {
+        float s = (float)state->s[j], m = (float)state->m[j];
+        aa += s * s * state->sums[j].qq;
+        ab += s * m * state->sums[j].q;
+        bb += m * m * targets->sw[j];
+        ax += s * state->sums[j].qx;
+        bx += m * targets->sx[j];
+    }
+    float det = aa * bb - ab * ab;
+    if (det > 1e-6f * (aa * bb)) {
+        *d = (ax * bb - bx * ab) / det;
+        *dmin = (ax * ab - bx * aa) / det;
+    } else if (aa > 0) {
+        *d = ax / aa;
+    }
+}
+
+static void affine_descend(const exaone_encode_block *b, const affine_type *t, float d, float dmin,
+                           const affine_targets *targets, affine_state *best) {
+    for (int round = 0; round < 4; round++) {
+        affine_state state = {.d = exaone_encode_half(b, d), .dmin = exaone_encode_half(b, dmin)};
+        float stored = exaone_encode_unhalf(b, state.d), stored_min = exaone_encode_unhalf(b, state.dmin);
+        for (int j = 0; j < t->n_subs; j++) {
+            affine_settle(b, t, j, stored, stored_min, targets, &state);
+        }
+        if (!(state.e < best->e)) {
+            return;
+        }
+        *best = state;
+        affine_refit(t, targets, &state, &d, &dmin);
+        if (!(d >= 0) || !(dmin >= 0)) {
+            return;
+        }
+    }
+}
+
+static void affine_choose(const exaone_encode_block *b, const affine_type *t, const float *more, int n_more,
+                          exaone_encode_super_scales *out) {
+    affine_targets targets;
+    float d_peak = 0, m_peak = 0;
+    for (int j = 0; j < t->n_subs; j++) {
+        const float *x = b->x + j * t->n, *w = b->w + j * t->n;
+        exaone_encode_fit_affine(t->n, x, w, t->top, t->steps, 1, &targets.d[j], &targets.m[j]);
+        d_peak = targets.d[j] > d_peak ? targets.d[j] : d_peak;
+        m_peak = targets.m[j] > m_peak ? targets.m[j] : m_peak;
+        targets.sw[j] = targets.sx[j] = 0;
+        for (int i = 0; i < t->n; i++) {
+            targets.sw[j] += w[i];
+            targets.sx[j] += w[i] * x[i];
+        }
+    }
+    affine_state best = {.e = HUGE_VALF};
+    for (int i = 0; i < n_more; i++) {
+        for (int k = 0; k < n_more; k++) {
+            affine_descend(b, t, d_peak / ((float)t->hi + more[i]), m_peak / ((float)t->hi + more[k]), &targets, &best);
+        }
+    }
+    out->d = best.d;
+    out->dmin = best.dmin;
+    float d = exaone_encode_unhalf(b, best.d), dmin = exaone_encode_unhalf(b, best.dmin), q[32];
+    for (int j = 0; j < t->n_subs; j++) {
+        affine_sub(b, t, j, d * (float)best.s[j], dmin * (float)best.m[j], q);
+        out->scale[j] = (int16_t)best.s[j];
+        out->min[j] = (int16_t)best.m[j];
+        for (int i = 0; i < t->n; i++) {
+            out->q[j * t->n + i] = (int8_t)q[i];
+        }
+    }
+}
+
+void exaone_encode_super_choose(int dtype, const exaone_encode_block *b, const float *nearest,
+                                exaone_encode_super_scales *out) {
+    static const float more[] = {0, -1.2f};
+    static const scale_type q3 = {16, 16, {-4, 3, NULL}, -32, 31, 10};
+    static const scale_type q6 = {16, 16, {-32, 31, NULL}, -128, 127, 6};
+    static const affine_type q2 = {16, 16, 3, 15, 8};
+    static const affine_type q4 = {8, 32, 15, 63, 6};
+    static const affine_type q5 = {8, 32, 31, 63, 5};
+    scale_type iq4 = {8, 32, {-127, 113, nearest}, -32, 31, 12};
+    switch (dtype) {
+    case EXAONE_Q2_K:
+        affine_choose(b, &q2, more, 2, out);
+        break;
+    case EXAONE_Q4_K:
+        affine_choose(b, &q4, more, 1, out);
+        break;
+    case EXAONE_Q5_K:
+        affine_choose(b, &q5, more, 1, out);
+        break;
+    case EXAONE_Q3_K:
+        scale_choose(b, &q3, more, 1, out);
+        break;
+    case EXAONE_Q6_K:
+        scale_choose(b, &q6, more, 1, out);
+        break;
+    default:
+        scale_choose(b, &iq4, more, 1, out);
+        break;
+    }
+}
