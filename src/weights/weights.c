@@ -332,6 +332,20 @@ static exaone_status align(const exaone_weights *w, exaone_weight *weight, exaon
     return EXAONE_OK;
 }
 
+/* "F32, F16 or BF16" */
+static const char *types_text(uint64_t dtypes, char *out, size_t room) {
+    size_t at = 0;
+    out[0] = 0;
+    for (int type = 0; type < EXAONE_DTYPE_COUNT && at < room; type++) {
+        uint64_t rest = dtypes >> type;
+        if (rest & 1) {
+            const char *comma = at == 0 ? "" : rest == 1 ? " or " : ", ";
+            at += (size_t)snprintf(out + at, room - at, "%s%s", comma, exaone_dtype_name((exaone_dtype)type));
+        }
+    }
+    return out;
+}
+
 exaone_status exaone_weights_get(const exaone_weights *w, const char *name, uint64_t dtypes, size_t n_dims,
                                  const uint64_t *dims, exaone_weight *out, exaone_error *err) {
     *out = (exaone_weight){0};
@@ -350,8 +364,9 @@ exaone_status exaone_weights_get(const exaone_weights *w, const char *name, uint
                            shape_text(found->n_dims, found->dims, has, sizeof has));
     }
     if (!(dtypes & EXAONE_DTYPE_BIT(found->dtype))) {
-        return exaone_fail(err, EXAONE_ERR_UNSUPPORTED, "%s: %s has it as %s, which is not computed by this version", name,
-                           found->file, exaone_dtype_name(found->dtype));
+        char want[160];
+        return exaone_fail(err, EXAONE_ERR_UNSUPPORTED, "%s: %s has it as %s, want %s", name, found->file,
+                           exaone_dtype_name(found->dtype), types_text(dtypes, want, sizeof want));
     }
     *out = *found;
     size_t element = exaone_dtype_get(found->dtype)->block_elements == 1 ? exaone_dtype_get(found->dtype)->block_bytes : 1;

@@ -78,7 +78,7 @@ bool exaone_weights_has(const exaone_weights *w, const char *name);
 
 /* The tensor `name`, with exactly these dims and one of the types in `dtypes` (bits: EXAONE_DTYPE_BIT).
  * Errors: EXAONE_ERR_MODEL: absent ("NAME: not in FILE"), or "NAME: want [a, b], FILE has [c, d]"; EXAONE_ERR_UNSUPPORTED:
- * its type is not in `dtypes` ("NAME: … Q4_K is not computed by this version"); EXAONE_ERR_MEMORY: a tensor that is not
+ * its type is not in `dtypes` ("NAME: FILE has it as Q4_K, want F32, F16 or BF16"); EXAONE_ERR_MEMORY: a tensor that is not
  * aligned in the file is copied once. Not for two threads at a time on the same weights. */
 EXAONE_MUST_USE exaone_status exaone_weights_get(const exaone_weights *w, const char *name, uint64_t dtypes, size_t n_dims,
                                                  const uint64_t *dims, exaone_weight *out, exaone_error *err);
