@@ -149,6 +149,16 @@ static exaone_status load_media(const exaone_engine *e, const ask_settings *s, c
     return status;
 }
 
+exaone_status ask_media_read(const exaone_engine *e, const ask_settings *s, char *source, bool is_video, exaone_error *err) {
+    exaone_media_ref ref = {.source = source, .is_video = is_video};
+    exaone_pixels own = {0};
+    const exaone_pixels *got;
+    exaone_status status = load_media(e, s, &ref, NULL, &own, &got, err);
+    exaone_pixels_release(&own);
+    cli_progress_clear(s->progress);
+    return status;
+}
+
 /* ---- prompt ---- */
 
 typedef struct {
@@ -324,7 +334,8 @@ static exaone_status generate(exaone_engine *e, exaone_session *session, exaone_
             s = take_text(g, piece, n, true, err);
         }
     }
-    r->stopped = r->stopped || cli_stopper_hit(g->stopper);
+    r->stop_text = cli_stopper_hit(g->stopper);
+    r->stopped = r->stopped || r->stop_text;
     if (s == EXAONE_OK) {
         s = exaone_reply_finish(r->reply, r->stopped, err);
     }

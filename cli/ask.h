@@ -21,12 +21,17 @@ typedef struct ask_settings {
 struct ask_media *ask_media_new(void);
 void ask_media_free(struct ask_media *held); /* NULL is fine */
 
+/* Reads an image or video at once and keeps it for the next question. */
+EXAONE_MUST_USE exaone_status ask_media_read(const exaone_engine *engine, const ask_settings *settings, char *source,
+                                             bool is_video, exaone_error *err);
+
 /* What came out. Zeroed = empty; ask_result_release. */
 typedef struct ask_result {
     int32_t *ids; /* [n_ids] the generated ids, the end token included */
     size_t n_ids, prompt_tokens, reused_tokens;
     exaone_reply *reply;
     bool stopped, interrupted;
+    bool stop_text;                                                         /* a --stop text ended it */
     double media_seconds, vision_seconds, prompt_seconds, generate_seconds; /* files; vision tower; the rest; the reply */
 } ask_result;
 
@@ -49,7 +54,7 @@ typedef struct ask_options {
     double temperature, top_p, min_p, typical_p, presence, frequency, repetition; /* NAN: not given */
     int64_t top_k, seed, max_tokens, context;
     cli_media_options media;
-    bool greedy, think, parse_special;
+    bool greedy, think, no_think, parse_special;
     cli_list stops;
 } ask_options;
 
@@ -71,7 +76,7 @@ void ask_options_init(ask_options *o);
         {"--max-tokens", "-n", OPT_INT, &(o).max_tokens, 1, 1 << 30, "N", "longest reply in tokens (default 32768)"},        \
         {"--stop", NULL, OPT_LIST, &(o).stops, 0, 0, "TEXT", "end the reply before this text (repeatable)"},                 \
         {"--think", NULL, OPT_FLAG, &(o).think, 0, 0, NULL, "let the model reason first (default)"},                         \
-        {"--no-think", NULL, OPT_NO_FLAG, &(o).think, 0, 0, NULL, "answer at once"},                                         \
+        {"--no-think", NULL, OPT_FLAG, &(o).no_think, 0, 0, NULL, "answer at once"},                                         \
         {"--parse-special",                                                                                                  \
          NULL,                                                                                                               \
          OPT_FLAG,                                                                                                           \
@@ -81,6 +86,9 @@ void ask_options_init(ask_options *o);
          NULL,                                                                                                               \
          "control tokens typed in the prompt count as such"},                                                                \
         CLI_MEDIA_OPTIONS((o).media)
+
+/* Settings that exclude each other. Returns -1, or an exit code with the message printed. */
+int ask_options_check(const char *command, const ask_options *o);
 
 /* Fills the settings; says on standard error which sampling is used when `say`. Returns -1, or an exit code with the message
  * printed. */

@@ -19,7 +19,6 @@ void ask_options_init(ask_options *o) {
         .top_k = -1,
         .seed = -1,
         .max_tokens = 32768,
-        .think = true,
     };
 }
 
@@ -58,12 +57,30 @@ static uint64_t random_seed(void) {
     return ((uint64_t)t.tv_nsec * 2654435761u ^ (uint64_t)t.tv_sec ^ (uint64_t)getpid() << 20) & 0xffffffffffff;
 }
 
+int ask_options_check(const char *command, const ask_options *o) {
+    if (o->greedy && o->preset) {
+        return cli_usage(command, "--greedy and --preset %s exclude each other", o->preset);
+    }
+    if (o->greedy && o->temperature > 0) {
+        return cli_usage(command, "--greedy and --temp %g exclude each other", o->temperature);
+    }
+    if (o->think && o->no_think) {
+        return cli_usage(command, "--think and --no-think exclude each other");
+    }
+    for (size_t i = 0; i < o->stops.n; i++) {
+        if (!o->stops.items[i][0]) {
+            return cli_usage(command, "--stop: the text is empty");
+        }
+    }
+    return cli_media_check(command, &o->media);
+}
+
 int ask_settings_resolve(const char *command, const ask_options *o, const exaone_engine *engine, bool has_media,
                          const char *prompt, bool say, ask_settings *out) {
     exaone_error err = {0};
     *out = (ask_settings){
         .max_tokens = o->max_tokens,
-        .thinking = o->think,
+        .thinking = !o->no_think,
         .parse_special = o->parse_special,
         .strict_reference = o->media.strict_reference,
         .stops = o->stops.items,
@@ -94,23 +111,16 @@ int ask_settings_resolve(const char *command, const ask_options *o, const exaone
     if (exaone_sampling_validate(s, &err) != EXAONE_OK) {
         return cli_usage(command, "%s", err.message);
     }
-    for (size_t i = 0; i < o->stops.n; i++) {
-        if (!o->stops.items[i][0]) {
-            return cli_usage(command, "--stop: the text is empty");
-        }
-    }
     if (say) {
         if (!s->do_sample) {
             cli_note("sampling: greedy%s",
                      o->greedy || !preset ? (o->greedy ? "" : " (the model's generation_config)") : "");
         } else {
-            cli_note("sampling: preset %s%s, temperature %g, top_p %g, top_k %d, presence_penalty %g, seed %llu",
-                     preset ? preset : "none", o->preset ? "" : " (chosen from the input)", s->temperature, s->top_p,
-                     (int)s->top_k, s->presence_penalty, (unsigned long long)s->seed);
+            cli_note("sampling: %s%s%s, temperature %g, top_p %g, top_k %d, presence_penalty %g, seed %llu",
+                     preset ? "preset " : "explicit settings", preset ? preset : "",
+                     !preset || o->preset ? "" : " (chosen from the input)", s->temperature, s->top_p, (int)s->top_k,
+                     s->presence_penalty, (unsigned long long)s->seed);
         }
-    }
-    if (o->media.video_fps > 0 && o->media.video_frames > 0) {
-        return cli_usage(command, "--video-fps and --video-frames exclude each other");
     }
     return -1;
 }

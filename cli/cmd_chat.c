@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "ask.h"
+#include "base/error.h"
 #include "base/file.h"
 #include "editor.h"
 #include "screen.h"
@@ -18,6 +19,7 @@ typedef struct {
     struct ask_media *held;
     ask_settings settings;
     const char *system;
+    cli_list images, videos;   /* of the command line */
     exaone_chat_part *pending; /* images and videos for the next message; their texts are owned */
     size_t n_pending;
     bool media;      /* images or videos were given */
@@ -30,10 +32,19 @@ static const char help_text[] = "/image FILE     add an image to the next messag
                                 "/think on|off   let the model reason first, or not\n"
                                 "/retry          answer the last message again\n"
                                 "/undo           forget the last message and its answer\n"
+                                "/new            start again (/clear is the same)\n"
                                 "/save FILE      write the conversation as JSON\n"
                                 "/load FILE      read a conversation\n"
                                 "/help           this list\n"
-                                "/exit           leave (also Ctrl-D)\n";
+                                "/exit           leave (also Ctrl-D)\n"
+                                "//...           a message that starts with a slash\n";
+
+/* What happened, for a person; a pipe gets answers only. */
+static void confirm(const char *text) {
+    if (isatty(STDIN_FILENO)) {
+        printf("(%s)\n", text);
+    }
+}
 
 static void drop_pending(conversation *c) {
     for (size_t i = 0; i < c->n_pending; i++) {
@@ -79,11 +90,7 @@ static void answer(conversation *c) {
     }
     if (s == EXAONE_OK) {
         s = keep_reply(c, r.reply, &err);
-        if (!r.stopped) {
-            cli_note(r.interrupted ? "stopped after %zu tokens"
-                                   : "the reply was cut at %zu tokens; -n and --ctx set the limit",
-                     r.n_ids);
-        }
+        r.interrupted ? cli_note("stopped after %zu tokens", r.n_ids) : screen_explain(&r);
     }
     if (s != EXAONE_OK) {
         r.interrupted = cli_interrupted;
@@ -129,22 +136,59 @@ static void say(conversation *c, const char *text) {
     answer(c);
 }
 
-static void add_pending(conversation *c, exaone_part_kind kind, const char *path) {
-    exaone_chat_part *more = realloc(c->pending, (c->n_pending + 1) * sizeof *more);
-    char *copy = strdup(path);
-    if (more) {
-        c->pending = more;
+/* A file name as typed: spaces around it, quotes, "\\ " and a leading "~/" are taken away. NULL: out of memory. */
+static char *file_name(const char *typed) {
+    const char *home = getenv("HOME");
+    size_t n = strlen(typed);
+    while (n && typed[n - 1] == ' ') {
+        n--;
     }
-    if (!more || !copy) {
-        free(copy);
+    bool quoted = n > 1 && (typed[0] == '"' || typed[0] == '\'') && typed[n - 1] == typed[0];
+    typed += quoted;
+    n -= quoted ? 2 : 0;
+    bool in_home = !quoted && home && n > 1 && typed[0] == '~' && typed[1] == '/';
+    size_t room = n + 1 + (in_home ? strlen(home) : 0);
+    char *name = malloc(room);
+    if (!name) {
         cli_note("out of memory");
-    } else if (!*path || (exaone_source_classify(path) == EXAONE_SOURCE_PATH && !exaone_file_exists(path))) {
-        free(copy);
-        cli_note("%s: no such file", *path ? path : "(no name given)");
-    } else {
-        c->pending[c->n_pending++] = (exaone_chat_part){kind, copy};
-        printf("(%s goes with the next message)\n", path);
+        return NULL;
     }
+    size_t at = in_home ? (size_t)snprintf(name, room, "%s", home) : 0;
+    for (size_t i = in_home; i < n; i++) {
+        i += !quoted && typed[i] == '\\' && i + 1 < n && strchr(" \"'\\()&", typed[i + 1]);
+        name[at++] = typed[i];
+    }
+    name[at] = 0;
+    return name;
+}
+
+static void add_pending(conversation *c, exaone_part_kind kind, const char *path) {
+    exaone_error err = {0};
+    bool is_video = kind == EXAONE_PART_IS_VIDEO;
+    if (!exaone_engine_info(c->engine)->has_vision) {
+        cli_note("this model has no vision part: it takes no images or videos");
+        return;
+    }
+    char *source = exaone_source_classify(path) == EXAONE_SOURCE_PATH ? realpath(path, NULL) : NULL; /* survives /save */
+    source = source ? source : strdup(path);
+    exaone_chat_part *more = realloc(c->pending, (c->n_pending + 1) * sizeof *more);
+    c->pending = more ? more : c->pending;
+    if (!more || !source) {
+        free(source);
+        cli_note("out of memory");
+        return;
+    }
+    cli_catch_interrupt();
+    exaone_status s = ask_media_read(c->engine, &c->settings, source, is_video, &err);
+    cli_interrupted = cli_interrupted == SIGINT ? 0 : cli_interrupted;
+    cli_release_interrupt();
+    if (s != EXAONE_OK) {
+        free(source);
+        cli_fail(&err);
+        return;
+    }
+    c->pending[c->n_pending++] = (exaone_chat_part){kind, source};
+    printf("(%s goes with the next message)\n", path);
 }
 
 static void start_again(conversation *c, const char *system) {
@@ -153,6 +197,8 @@ static void start_again(conversation *c, const char *system) {
         exaone_chat_pop(c->chat);
     }
     exaone_chat_part part = {EXAONE_PART_IS_TEXT, system};
+    drop_pending(c);
+    c->media = false;
     c->has_system = system && *system && exaone_chat_add(c->chat, "system", &part, 1, &err) == EXAONE_OK;
     if (err.code != EXAONE_OK) {
         cli_fail(&err);
@@ -187,7 +233,9 @@ static void load(conversation *c, const char *path) {
     exaone_error err = {0};
     size_t n;
     char *text = cli_read_all(path, 256 << 20, &n);
-    if (text && exaone_chat_load(c->chat, text, n, &err) != EXAONE_OK) {
+    exaone_status s = text ? exaone_chat_load(c->chat, text, n, &err) : EXAONE_ERR_IO;
+    if (text && s != EXAONE_OK) {
+        (void)exaone_fail_context(&err, s, "%.200s", path);
         cli_fail(&err);
     } else if (text) {
         c->has_system = first_is_system(text, n);
@@ -206,10 +254,83 @@ static void undo(conversation *c, bool question) {
     exaone_chat_pop(c->chat);
     if (question) {
         exaone_chat_pop(c->chat);
+        confirm("the last message and its answer are forgotten");
     } else {
         c->settings.sampling.seed++;
         answer(c);
     }
+}
+
+typedef enum { TAKES_NOTHING, TAKES_TEXT, TAKES_FILE } argument_kind;
+
+static void do_image(conversation *c, const char *argument) {
+    add_pending(c, EXAONE_PART_IS_IMAGE, argument);
+}
+
+static void do_video(conversation *c, const char *argument) {
+    add_pending(c, EXAONE_PART_IS_VIDEO, argument);
+}
+
+static void do_system(conversation *c, const char *argument) {
+    start_again(c, argument);
+    confirm(*argument ? "started again with this system message" : "started again without a system message");
+}
+
+static void do_new(conversation *c, const char *argument) {
+    (void)argument;
+    start_again(c, c->system);
+    confirm("started again");
+}
+
+static void do_think(conversation *c, const char *argument) {
+    if (strcmp(argument, "on") != 0 && strcmp(argument, "off") != 0) {
+        cli_note("/think takes on or off");
+        return;
+    }
+    c->settings.thinking = strcmp(argument, "on") == 0;
+    confirm(c->settings.thinking ? "the model reasons first" : "the model answers at once");
+}
+
+static void do_retry(conversation *c, const char *argument) {
+    (void)argument;
+    undo(c, false);
+}
+
+static void do_undo(conversation *c, const char *argument) {
+    (void)argument;
+    undo(c, true);
+}
+
+static void do_help(conversation *c, const char *argument) {
+    (void)c;
+    (void)argument;
+    fputs(help_text, stdout);
+}
+
+static const struct {
+    const char *name;
+    void (*run)(conversation *c, const char *argument); /* NULL: leaves */
+    argument_kind takes;
+} chat_commands[] = {
+    {"/image", do_image, TAKES_FILE}, {"/video", do_video, TAKES_FILE},    {"/system", do_system, TAKES_TEXT},
+    {"/think", do_think, TAKES_TEXT}, {"/retry", do_retry, TAKES_NOTHING}, {"/undo", do_undo, TAKES_NOTHING},
+    {"/new", do_new, TAKES_NOTHING},  {"/clear", do_new, TAKES_NOTHING},   {"/save", save, TAKES_FILE},
+    {"/load", load, TAKES_FILE},      {"/help", do_help, TAKES_NOTHING},   {"/exit", NULL, TAKES_NOTHING},
+    {"/quit", NULL, TAKES_NOTHING}};
+
+static void unknown_command(const char *word) {
+    const char *near = NULL;
+    size_t best = 3;
+    for (size_t i = 0; i < CLI_COUNT(chat_commands); i++) {
+        size_t d = cli_distance(word, chat_commands[i].name);
+        if (d < best) {
+            best = d;
+            near = chat_commands[i].name;
+        }
+    }
+    cli_note(near ? "%.40s: no such command; did you mean %s?"
+                  : "%.40s: no such command; /help lists them, // sends a line that starts with a slash%s",
+             word, near ? near : "");
 }
 
 /* A line that starts with '/'. False: leave. */
@@ -218,35 +339,30 @@ static bool command(conversation *c, char *line) {
     if (*argument) {
         *argument++ = 0;
     }
-    if (strcmp(line, "/exit") == 0 || strcmp(line, "/quit") == 0) {
-        return false;
-    }
-    if (strcmp(line, "/image") == 0) {
-        add_pending(c, EXAONE_PART_IS_IMAGE, argument);
-    } else if (strcmp(line, "/video") == 0) {
-        add_pending(c, EXAONE_PART_IS_VIDEO, argument);
-    } else if (strcmp(line, "/system") == 0) {
-        start_again(c, argument);
-    } else if (strcmp(line, "/think") == 0 && (strcmp(argument, "on") == 0 || strcmp(argument, "off") == 0)) {
-        c->settings.thinking = strcmp(argument, "on") == 0;
-    } else if (strcmp(line, "/retry") == 0) {
-        undo(c, false);
-    } else if (strcmp(line, "/undo") == 0) {
-        undo(c, true);
-    } else if (strcmp(line, "/save") == 0 && *argument) {
-        save(c, argument);
-    } else if (strcmp(line, "/load") == 0 && *argument) {
-        load(c, argument);
-    } else {
-        if (strcmp(line, "/help") != 0) {
-            cli_note("%s: no such command, or its argument is missing", line);
+    argument += strspn(argument, " ");
+    for (size_t i = 0; i < CLI_COUNT(chat_commands); i++) {
+        if (strcmp(line, chat_commands[i].name) != 0) {
+            continue;
         }
-        fputs(help_text, stdout);
+        if (!chat_commands[i].run) {
+            return false;
+        }
+        char *name = chat_commands[i].takes == TAKES_FILE ? file_name(argument) : NULL;
+        if (chat_commands[i].takes == TAKES_NOTHING && *argument) {
+            cli_note("%s takes nothing behind it", line);
+        } else if (chat_commands[i].takes == TAKES_FILE && name && !*name) {
+            cli_note("%s needs a file name", line);
+        } else if (chat_commands[i].takes != TAKES_FILE || name) {
+            chat_commands[i].run(c, name ? name : argument);
+        }
+        free(name);
+        return true;
     }
+    unknown_command(line);
     return true;
 }
 
-static const char *const command_words[] = {"/image", "/video", "/system", "/think", "/retry", "/undo",
+static const char *const command_words[] = {"/image", "/video", "/system", "/think", "/retry", "/undo", "/clear",
                                             "/new",   "/save",  "/load",   "/help",  "/exit",  NULL};
 
 /* The commands and messages until the end; the exit code. */
@@ -297,8 +413,14 @@ static int chat(conversation *c) {
         return cli_fail(&err);
     }
     start_again(c, c->system);
+    for (size_t i = 0; i < c->images.n; i++) {
+        add_pending(c, EXAONE_PART_IS_IMAGE, c->images.items[i]);
+    }
+    for (size_t i = 0; i < c->videos.n; i++) {
+        add_pending(c, EXAONE_PART_IS_VIDEO, c->videos.items[i]);
+    }
     if (isatty(STDIN_FILENO)) {
-        printf("/help lists the commands, Ctrl-C stops an answer, Ctrl-D leaves.\n");
+        printf("/image FILE adds an image, /help lists the commands, Ctrl-C stops an answer, Ctrl-D leaves.\n");
     }
     return loop(c);
 }
@@ -308,13 +430,21 @@ int cmd_chat(int argc, char **argv) {
     ask_options_init(&c.options);
     const cli_option options[] = {
         {"--system", NULL, OPT_TEXT, &c.system, 0, 0, "TEXT", "system message"},
+        {"--image", NULL, OPT_LIST, &c.images, 0, 0, "FILE", "an image of the first message; /image inside (repeatable)"},
+        {"--video", NULL, OPT_LIST, &c.videos, 0, 0, "FILE", "a video of the first message; /video inside (repeatable)"},
         ASK_OPTIONS(c.options),
     };
     enum { N = sizeof options / sizeof options[0] };
     cli_command_line line;
     int code = cli_options_parse("chat", options, N, argc, argv, &line);
     if (code < 0) {
-        code = line.n_words ? cli_usage("chat", "unexpected argument %s", line.words[0]) : chat(&c);
+        code = line.n_words
+                   ? cli_usage("chat", "unexpected argument %s; messages are typed inside, `exaone run` takes one prompt",
+                               line.words[0])
+                   : ask_options_check("chat", &c.options);
+    }
+    if (code < 0) {
+        code = chat(&c);
     }
     drop_pending(&c);
     exaone_chat_free(c.chat);

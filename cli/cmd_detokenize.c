@@ -41,6 +41,9 @@ static int add_ids(id_list *list, const char *text) {
 
 static int read_ids(id_list *list, const cli_command_line *line) {
     int code = -1;
+    if (line->n_words == 0 && isatty(STDIN_FILENO)) {
+        return cli_usage("detokenize", "no ids: give them as arguments or on standard input");
+    }
     for (size_t i = 0; i < line->n_words && code < 0; i++) {
         code = add_ids(list, line->words[i]);
     }

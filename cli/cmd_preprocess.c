@@ -195,8 +195,9 @@ static int preprocess(const preprocess_options *o) {
     if (!o->size && (o->images.n + o->videos.n == 0 || !o->out)) {
         return cli_usage("preprocess", "want --image or --video with --out FILE, or --size HxW");
     }
-    if (o->media.video_fps > 0 && o->media.video_frames > 0) {
-        return cli_usage("preprocess", "--video-fps and --video-frames: one of the two, not both");
+    int code = cli_media_check("preprocess", &o->media);
+    if (code >= 0) {
+        return code;
     }
     exaone_processor_config base;
     exaone_error err = {0};

@@ -93,10 +93,7 @@ static int print_plain(const run_options *o, const ask_result *r, screen *view) 
     } else if (o->boxed) {
         cli_note("the reply holds no \\boxed{} answer");
     }
-    if (!r->stopped && !r->interrupted) {
-        cli_note("the reply was cut at %zu tokens%s; -n and --ctx set the limit", r->n_ids,
-                 n ? "" : ", before the reasoning ended");
-    }
+    screen_explain(r);
     if (fflush(stdout) != 0 || view->failed) {
         cli_note("cannot write to standard output");
         return CLI_FAILED;
@@ -168,7 +165,7 @@ static int answer(const run_options *o, const char *prompt, exaone_engine *e, as
         s = add_tools(chat, o->tools, &err);
     }
     if (s == EXAONE_OK) {
-        s = exaone_chat_to_json(chat, o->ask.think, &request, &n, &err);
+        s = exaone_chat_to_json(chat, settings->thinking, &request, &n, &err);
     }
     if (s == EXAONE_OK) {
         s = exaone_session_new(e, (uint64_t)o->ask.context, &session, &err);
@@ -272,6 +269,9 @@ int cmd_run(int argc, char **argv) {
     enum { N = sizeof options / sizeof options[0] };
     cli_command_line line;
     int code = cli_options_parse("run", options, N, argc, argv, &line);
+    if (code < 0) {
+        code = ask_options_check("run", &o.ask);
+    }
     if (code < 0) {
         code = run(&o, &line);
     }

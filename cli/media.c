@@ -11,12 +11,32 @@
 #include "base/file.h"
 #include "base/mem.h"
 
+int cli_media_check(const char *command, const cli_media_options *o) {
+    if (o->min_pixels && o->max_pixels && o->min_pixels > o->max_pixels) {
+        return cli_usage(command, "--min-pixels %lld is more than --max-pixels %lld", (long long)o->min_pixels,
+                         (long long)o->max_pixels);
+    }
+    if (o->video_fps > 0 && o->video_frames > 0) {
+        return cli_usage(command, "--video-fps and --video-frames exclude each other");
+    }
+    if (o->video_min_frames && o->video_max_frames && o->video_min_frames > o->video_max_frames) {
+        return cli_usage(command, "--video-min-frames %lld is more than --video-max-frames %lld",
+                         (long long)o->video_min_frames, (long long)o->video_max_frames);
+    }
+    return -1;
+}
+
 exaone_processor_config cli_media_config(const exaone_processor_config *base, const cli_media_options *o) {
     exaone_processor_config c = *base;
     exaone_pixel_config *both[] = {&c.image, &c.video};
     for (size_t i = 0; i < 2; i++) {
         both[i]->min_pixels = o->min_pixels ? o->min_pixels : both[i]->min_pixels;
         both[i]->max_pixels = o->max_pixels ? o->max_pixels : both[i]->max_pixels;
+        if (both[i]->min_pixels > both[i]->max_pixels && !o->strict_reference) {
+            int64_t asked = both[i]->min_pixels;
+            both[i]->min_pixels = o->max_pixels ? 1 : asked;
+            both[i]->max_pixels = o->max_pixels ? both[i]->max_pixels : asked;
+        }
     }
     return c;
 }

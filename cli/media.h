@@ -14,7 +14,14 @@ typedef struct cli_media_options {
 
 #define CLI_MEDIA_OPTIONS(o)                                                                                                  \
     {"--min-pixels", NULL, OPT_INT, &(o).min_pixels, 1, 1099511627776.0, "N", "least pixels of a resized image or frame"},    \
-        {"--max-pixels", NULL, OPT_INT, &(o).max_pixels, 1, 1099511627776.0, "N", "most pixels of a resized image or frame; fewer are faster"}, \
+        {"--max-pixels",                                                                                                      \
+         NULL,                                                                                                                \
+         OPT_INT,                                                                                                             \
+         &(o).max_pixels,                                                                                                     \
+         784,                                                                                                                 \
+         1099511627776.0,                                                                                                     \
+         "N",                                                                                                                 \
+         "most pixels of a resized image or frame; fewer are faster"},                                                        \
         {"--video-fps", NULL, OPT_DOUBLE, &(o).video_fps, 1e-6, 1e6, "X", "take X frames per second of each video"},          \
         {"--video-frames", NULL, OPT_INT, &(o).video_frames, 1, 1 << 20, "N", "take N frames of each video"},                 \
         {"--video-min-frames", NULL, OPT_INT, &(o).video_min_frames, 1, 1 << 20, "N", "with --video-fps: at least N frames"}, \
@@ -34,7 +41,11 @@ typedef struct cli_medium {
     bool is_video;
 } cli_medium;
 
-/* The processor's settings with --min-pixels and --max-pixels put in. Pixel limits are not checked here. */
+/* Options that exclude each other. Returns -1, or an exit code with the message printed. */
+int cli_media_check(const char *command, const cli_media_options *o);
+
+/* The processor's settings with --min-pixels and --max-pixels put in. One of them alone takes the other limit along where
+ * the file's stands on the wrong side of it, except with --strict-reference. */
 exaone_processor_config cli_media_config(const exaone_processor_config *base, const cli_media_options *o);
 
 /* Loads, decodes and preprocesses. `info` may be NULL. On failure everything is empty. */

@@ -61,3 +61,21 @@ void screen_end(screen *s, const exaone_reply *reply) {
     }
     s->failed = fflush(stdout) != 0 || s->failed;
 }
+
+void screen_explain(const ask_result *r) {
+    size_t n_content, n_reasoning;
+    exaone_reply_content(r->reply, &n_content);
+    exaone_reply_reasoning(r->reply, &n_reasoning);
+    if (r->interrupted) {
+        return;
+    }
+    if (!r->stopped) {
+        cli_note("the reply was cut at %zu tokens%s; -n and --ctx set the limit", r->n_ids,
+                 n_content ? "" : ", before the reasoning ended");
+    } else if (n_content == 0 && exaone_reply_n_calls(r->reply) == 0) {
+        cli_note("the reply is empty (%s)",
+                 r->stop_text  ? (n_reasoning ? "a --stop text came up in the reasoning" : "it began with a --stop text")
+                 : n_reasoning ? "the model ended it after the reasoning"
+                               : "the model ended it at once");
+    }
+}

@@ -18,5 +18,7 @@ screen screen_init(void);
 void screen_show(void *ctx, const char *reasoning, size_t n_reasoning, const char *content, size_t n_content);
 /* Tool calls, one JSON object a line, and the last line break. */
 void screen_end(screen *s, const exaone_reply *reply);
+/* A line on standard error when the reply was cut, or is empty although it ended. */
+void screen_explain(const ask_result *r);
 
 #endif

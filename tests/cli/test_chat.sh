@@ -36,6 +36,26 @@ expect "faults do not end the conversation" 0 "$greeting"
 for word in "nothing to undo" none.png none.json /nonsense; do
     if grep -qF "$word" "$work/err"; then pass "said: $word"; else fail "said: $word"; fi
 done
+cp $file "$work/a picture.png"
+mkdir "$work/home"
+cp $file "$work/home/x.png"
+for typed in "\"$work/a picture.png\"" "$work/a\\ picture.png" "'$work/a picture.png' " "~/x.png"; do
+    printf '%s\n' "/image $typed" "$ask" "/save $work/saved.json" | HOME=$work/home "$exaone" chat --no-think >"$work/out" 2>"$work/err"
+    code=$?
+    expect "/image ${typed/$work/...}" 0 "0:37"
+done
+(cd "$work" && printf '%s\n' "/load saved.json" /retry | "$OLDPWD/$exaone" chat --no-think >"$work/out" 2>"$work/err")
+code=$?
+expect "a saved conversation knows its images from anywhere" 0 "0:37"
+printf '%s\n' "/image README.md" "/image" "/think perhaps" "/undoo" "/retry now" "/load README.md" /new //help |
+    "$exaone" chat --no-think >"$work/out" 2>"$work/err"
+for word in "README.md: the " "/image needs a file name" "/think takes on or off" "/undoo: no such command; did you mean /undo?" \
+    "/retry takes nothing" "exaone: README.md: "; do
+    if grep -qF "$word" "$work/err"; then pass "says at once: $word"; else fail "says at once: $word"; fi
+done
+if [ "$(wc -l <"$work/err")" -eq 8 ] && [ "$(wc -l <"$work/out")" -eq 1 ]; then pass "a fault is one line, // is a message"; else fail "a fault is one line"; fi
+run_it "$exaone" chat --no-think --image $file <<<"$ask"
+expect "--image goes with the first message" 0 "0:37"
 run_it "$exaone" chat --no-think --system x word
 complains "chat takes no prompt" 2 "word"
 

@@ -50,6 +50,10 @@ ok "size with a ratio above 200 fails" run 1 --size 10x2001
 ok "the ratio is named" says 200.1
 ok "size with fewer pixels" run 0 --size 480x640 --max-pixels 100352
 ok "size with fewer pixels fits" prints '{"height": 252, "width": 364, "grid": [1, 18, 26], "tokens": 117}'
+ok "most pixels below the model's least" run 0 --size 30x30 --max-pixels 1000
+ok "the least yields" prints '{"height": 28, "width": 28, "grid": [1, 2, 2], "tokens": 1}'
+ok "most pixels below the least, as the reference" run 0 --size 30x30 --max-pixels 1000 --strict-reference
+ok "the reference enlarges" prints '{"height": 56, "width": 56, "grid": [1, 4, 4], "tokens": 4}'
 ok "size of words" run 2 --size 10
 ok "size behind a number" run 2 --size 10x20x30
 

@@ -62,6 +62,11 @@ run_it "$exaone" run --stop "zzz" --stop "boxed{16" "7 + 9 = ?"
 exactly "--stop across tokens, the second of two" 0 "The answer is \\"
 run_it "$exaone" run --stop "16}.never" "7 + 9 = ?"
 exactly "a beginning of a stop text at the end is text" 0 'The answer is \boxed{16}.'
+run_it "$exaone" run --stop carry "7 + 9 = ?"
+exactly "a stop text in the reasoning" 0 ""
+if grep -q "the reply is empty (a --stop text came up in the reasoning)" "$work/err"; then pass "says why the reply is empty"; else fail "says why the reply is empty"; fi
+run_it "$exaone" run --no-think --stop Hello Hello
+if grep -q "the reply is empty (it began with a --stop text)" "$work/err"; then pass "says why, without reasoning"; else fail "says why, without reasoning"; fi
 run_it "$exaone" run --stop "" x
 complains "an empty stop text" 2 "--stop"
 
@@ -74,8 +79,8 @@ run_it "$exaone" run --temp 3 --seed 6 -n 40 --json --no-think Hello
 sed 's/"timings.*//' "$work/out" >"$work/third"
 if cmp -s "$work/first" "$work/second"; then pass "same seed, same text, on any number of threads"; else fail "same seed"; fi
 if cmp -s "$work/first" "$work/third"; then fail "another seed, another text"; else pass "another seed, another text"; fi
-run_it "$exaone" run --preset ocr --greedy --no-think Hello
-exactly "--greedy goes before a preset's sampling" 0 "Hello! How can I help you?"
+run_it "$exaone" run --temp 1 --seed 1 -n 1 Hello
+if grep -q "sampling: explicit settings, temperature 1," "$work/err"; then pass "says explicit settings"; else fail "says explicit settings"; fi
 
 # presets: a model whose generation_config.json lets sample gets the one that fits the input
 mkdir "$work/sampling"

@@ -48,6 +48,25 @@ run_it "$exaone" run --preset poem x
 complains "an unknown preset" 2 "poem"
 run_it "$exaone" run --video-fps 2 --video-frames 4 --video x y
 complains "two ways of sampling" 2 "--video-frames"
+exclude() {
+    run_it "$exaone" run x "$@"
+    complains "exclude each other: $1 and $3" 2 "$3"
+    if grep -qF -- "$1" "$work/err"; then pass "both are named: $1"; else fail "both are named: $1"; fi
+}
+exclude --preset ocr --greedy
+exclude --temp 1 --greedy
+run_it "$exaone" run --think --no-think x
+complains "--think and --no-think" 2 "--think and --no-think exclude each other"
+run_it "$exaone" run --min-pixels 4000 --max-pixels 3000 x
+complains "least above most" 2 "--min-pixels 4000 is more than --max-pixels 3000"
+run_it "$exaone" run --max-pixels 1 x
+complains "fewer pixels than one token has" 2 "--max-pixels 1: want a whole number from 784"
+run_it "$exaone" preprocess --size 10x10 --video-min-frames 9 --video-max-frames 8
+complains "least frames above most" 2 "--video-min-frames 9"
+if command -v script >/dev/null; then
+    run_it script -qec "'$exaone' detokenize" /dev/null
+    expect "detokenize without ids on a terminal" 2 "no ids"
+fi
 run_it "$exaone" run x y
 complains "two prompts" 2 "more than one prompt"
 run_it "$exaone" run -p x -f y
