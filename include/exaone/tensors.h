@@ -20,7 +20,8 @@
 extern "C" {
 #endif
 
-/* Element types: those of safetensors first, then the block formats of GGUF (which a set of tensors cannot hold). */
+/* Element types: those of safetensors first, then the block formats of GGUF and the packed integers of quantised Hugging
+ * Face folders (which a set of tensors cannot hold). */
 typedef enum exaone_dtype {
     EXAONE_F32,
     EXAONE_F16,
@@ -50,10 +51,12 @@ typedef enum exaone_dtype {
     EXAONE_IQ4_NL,
     EXAONE_IQ4_XS,
     EXAONE_MXFP4,
+    EXAONE_I4, /* 8 unsigned 4-bit integers in 4 bytes; scales and zero points are in other tensors */
     EXAONE_DTYPE_COUNT
 } exaone_dtype;
 
-/* What products with quantised matrices (block formats) take as activations; other matrices always take f32. */
+/* What products with quantised matrices (block formats, I4) take as activations; other matrices (F8_E4M3 too) always take
+ * f32. */
 typedef enum exaone_precision {
     EXAONE_PRECISION_AUTO, /* rows rounded to 8 bits per group of 32 elements: integer arithmetic, fast */
     EXAONE_PRECISION_F32   /* f32: the result that a file of the dequantised values would give */

@@ -12,15 +12,7 @@
 #include <stdint.h>
 
 #include "exaone/status.h"
-#include "tensor/dtype.h"
-
-/* A weight matrix in its stored form: y = W x (+ bias). Types: EXAONE_DTYPES_COMPUTED. */
-typedef struct exaone_matrix {
-    exaone_dtype dtype;
-    size_t out_features, in_features;
-    const void *data; /*dev*/  /* [out_features, in_features] dtype */
-    const float *bias; /*dev*/ /* [out_features] f32 or NULL */
-} exaone_matrix;
+#include "tensor/matrix.h"
 
 enum { EXAONE_KV_PAGE = 64 }; /* tokens per page of the KV cache */
 

@@ -1,4 +1,4 @@
-/* bf16 and f16: conversions to and from f32, round to nearest even, subnormals and infinities kept. */
+/* bf16, f16 and e4m3: conversions to and from f32, round to nearest even, subnormals and infinities kept. */
 #ifndef EXAONE_BASE_HALF_H
 #define EXAONE_BASE_HALF_H
 
@@ -58,6 +58,19 @@ static inline uint16_t exaone_f32_to_f16(float x) {
     }
     uint32_t rounded = u + 0xfff + (u >> 13 & 1);
     return (uint16_t)(sign | (rounded - 0x38000000) >> 13);
+}
+
+/* e4m3fn: bias 7, no infinities, 0x7f and 0xff are NaN, largest 448. */
+static inline float exaone_e4m3_to_f32(uint8_t b) {
+    uint32_t sign = (uint32_t)(b & 0x80) << 24, e = b >> 3 & 15, m = b & 7;
+    if (e == 15 && m == 7) {
+        return exaone_f32_from_bits(sign | 0x7fc00000);
+    }
+    if (e == 0) {
+        float tiny = (float)m * 0x1p-9f;
+        return sign ? -tiny : tiny;
+    }
+    return exaone_f32_from_bits(sign | (e + 120) << 23 | m << 20);
 }
 
 #endif

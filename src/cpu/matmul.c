@@ -1,8 +1,9 @@
 /* Products with weight matrices, and rows of the embedding matrix.
  *
- * Plain types (F32, BF16, F16) go to their kernels directly. A row of a block type is first taken apart into scratch memory
+ * Plain types (F32, BF16, F16) go to their kernels directly. A row of another type is first taken apart into scratch memory
  * that stays in the cache, then multiplied with all rows of the call: as 8-bit integers with activations rounded to 8 bits,
- * or (EXAONE_PRECISION_F32) as f32 values with the kernel of F32 matrices, so that the result equals that of an F32 file. */
+ * or as f32 values with the kernel of F32 matrices, so that the result equals that of an F32 file (EXAONE_PRECISION_F32, and
+ * always for what is no integer in groups of 16 or 32: F8_E4M3, and I4 with odd sizes). */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -25,14 +26,6 @@ typedef struct {
     size_t n;
 } job;
 
-static size_t row_bytes(const exaone_matrix *w) {
-    size_t bytes = 0;
-    bool whole = exaone_dtype_row_bytes(w->dtype, w->in_features, &bytes);
-    assert(whole);
-    (void)whole;
-    return bytes;
-}
-
 /* ---- plain types ---------------------------------------------------------------------------------------------------------
  */
 
@@ -45,22 +38,18 @@ static void plain_part(void *arg, int worker, size_t begin, size_t end) {
     exaone_kernel_matmul *fn = w->dtype == EXAONE_F32    ? k->matmul_f32
                                : w->dtype == EXAONE_BF16 ? k->matmul_bf16
                                                          : k->matmul_f16;
-    const uint8_t *data = (const uint8_t *)w->data + o0 * row_bytes(w);
+    const uint8_t *data = (const uint8_t *)w->data + o0 * exaone_matrix_row_bytes(w);
     fn(j->out + o0, j->out_stride, j->x, w->in_features, j->n, data, w->bias ? w->bias + o0 : NULL, o1 - o0, w->in_features);
 }
 
-/* ---- block types ---------------------------------------------------------------------------------------------------------
+/* ---- other types ---------------------------------------------------------------------------------------------------------
  */
 
-/* One worker's scratch: a row taken apart, and F32_ROWS rows of f32 values (or nothing). */
+/* One worker's scratch: a row taken apart, and F32_ROWS rows of f32 values. */
 typedef struct {
     float *scale, *min, *values;
     int8_t *q;
 } unpacked_row;
-
-static size_t f32_rows_of(const exaone_cpu *cpu) {
-    return cpu->precision == EXAONE_PRECISION_F32 ? F32_ROWS : 0;
-}
 
 static unpacked_row scratch_of(const exaone_cpu *cpu, int worker) {
     size_t n = cpu->max_features;
@@ -68,12 +57,39 @@ static unpacked_row scratch_of(const exaone_cpu *cpu, int worker) {
     u.scale = (float *)(void *)(cpu->unpacked + (size_t)worker * cpu->unpacked_bytes);
     u.min = u.scale + n / 16;
     u.values = u.min + n / 16;
-    u.q = (int8_t *)(u.values + n * f32_rows_of(cpu));
+    u.q = (int8_t *)(u.values + n * F32_ROWS);
     return u;
 }
 
+static bool is_scaled(const exaone_matrix *w) {
+    return (EXAONE_DTYPE_BIT(w->dtype) & EXAONE_DTYPES_SCALED) != 0;
+}
+
+/* Whether rows are integers with a scale per 16 or 32 elements. */
+static bool fits_q8(const exaone_matrix *w) {
+    return !is_scaled(w) || (w->dtype == EXAONE_I4 && w->in_features % 32 == 0 && w->scales.cols_per_scale % 32 == 0);
+}
+
+static exaone_q8_weights unpack_i4(const exaone_cpu *cpu, const exaone_matrix *w, size_t o, const unpacked_row *u) {
+    const uint8_t *data = (const uint8_t *)w->data + o * exaone_matrix_row_bytes(w);
+    for (size_t c = 0; c < w->in_features;) {
+        float scale;
+        int zero;
+        size_t end = exaone_matrix_run(w, o, c, &scale, &zero);
+        cpu->kernels.unpack_i4(u->q + c, data + c / 2, end - c, zero);
+        for (; c < end; c += 32) {
+            u->scale[c / 32] = scale;
+        }
+    }
+    return (exaone_q8_weights){u->q, u->scale, NULL, 32};
+}
+
 static exaone_q8_weights unpack(const exaone_cpu *cpu, const exaone_matrix *w, size_t o, const unpacked_row *u) {
-    cpu->kernels.unpack[w->dtype]((const uint8_t *)w->data + o * row_bytes(w), w->in_features, u->q, u->scale, u->min);
+    if (w->dtype == EXAONE_I4) {
+        return unpack_i4(cpu, w, o, u);
+    }
+    const uint8_t *data = (const uint8_t *)w->data + o * exaone_matrix_row_bytes(w);
+    cpu->kernels.unpack[w->dtype](data, w->in_features, u->q, u->scale, u->min);
     return (exaone_q8_weights){u->q, u->scale, exaone_blocks_have_min(w->dtype) ? u->min : NULL,
                                exaone_blocks_group(w->dtype)};
 }
@@ -90,6 +106,27 @@ static void q8_part(void *arg, int worker, size_t begin, size_t end) {
     }
 }
 
+/* What exaone_matrix_row_f32 gives, by kernels. */
+static void row_f32(const exaone_cpu *cpu, const exaone_matrix *w, size_t o, const unpacked_row *u, float *out) {
+    if (!is_scaled(w)) {
+        exaone_q8_weights row = unpack(cpu, w, o, u);
+        cpu->kernels.unpacked_to_f32(out, &row, w->in_features);
+        return;
+    }
+    const uint8_t *data = (const uint8_t *)w->data + o * exaone_matrix_row_bytes(w);
+    for (size_t c = 0; c < w->in_features;) {
+        float scale;
+        int zero;
+        size_t end = exaone_matrix_run(w, o, c, &scale, &zero);
+        if (w->dtype == EXAONE_I4) {
+            cpu->kernels.i4_to_f32(out + c, data + c / 2, end - c, zero, scale);
+        } else {
+            cpu->kernels.e4m3_to_f32(out + c, data + c, end - c, scale);
+        }
+        c = end;
+    }
+}
+
 static void f32_part(void *arg, int worker, size_t begin, size_t end) {
     const job *j = arg;
     const exaone_matrix *w = j->w;
@@ -99,8 +136,7 @@ static void f32_part(void *arg, int worker, size_t begin, size_t end) {
     for (size_t o = begin * OUT_TILE; o < o1; o += F32_ROWS) {
         size_t n = o1 - o < F32_ROWS ? o1 - o : F32_ROWS;
         for (size_t i = 0; i < n; i++) {
-            exaone_q8_weights row = unpack(cpu, w, o + i, &u);
-            cpu->kernels.unpacked_to_f32(u.values + i * n_in, &row, n_in);
+            row_f32(cpu, w, o + i, &u, u.values + i * n_in);
         }
         cpu->kernels.matmul_f32(j->out + o, j->out_stride, j->x, n_in, j->n, u.values, w->bias ? w->bias + o : NULL, n,
                                 n_in);
@@ -148,7 +184,7 @@ exaone_status exaone_cpu_prepare(exaone_backend *be, size_t max_features, exaone
     }
     size_t n = (max_features + 255) / 256 * 256, rows, workers = (size_t)exaone_pool_size(cpu->pool);
     if (n < max_features || !exaone_size_mul(EXAONE_CPU_ROWS, n, &rows) ||
-        !exaone_size_mul(2 + f32_rows_of(cpu) * sizeof(float), n, &cpu->unpacked_bytes)) { /* q, scale, min: 1.5 n */
+        !exaone_size_mul(2 + F32_ROWS * sizeof(float), n, &cpu->unpacked_bytes)) { /* q, scale, min: 1.5 n */
         return exaone_fail_memory(err, "rows of weights", max_features);
     }
     release_memory(cpu);
@@ -167,12 +203,12 @@ exaone_status exaone_cpu_prepare(exaone_backend *be, size_t max_features, exaone
 
 void exaone_cpu_matmul(exaone_backend *be, float *out, size_t out_stride, const float *x, const exaone_matrix *w, size_t n) {
     exaone_cpu *cpu = be->state;
-    assert(EXAONE_DTYPE_BIT(w->dtype) & EXAONE_DTYPES_COMPUTED);
-    bool blocks = exaone_blocks_group(w->dtype) != 0;
+    assert(EXAONE_DTYPE_BIT(w->dtype) & (EXAONE_DTYPES_COMPUTED | EXAONE_DTYPES_SCALED));
+    bool plain = (EXAONE_DTYPE_BIT(w->dtype) & EXAONE_DTYPES_FLOAT) != 0;
     size_t tiles = (w->out_features + OUT_TILE - 1) / OUT_TILE, n_in = w->in_features;
-    size_t step = blocks && cpu->precision == EXAONE_PRECISION_AUTO ? EXAONE_CPU_ROWS : n;
-    exaone_pool_fn *part = !blocks ? plain_part : cpu->precision == EXAONE_PRECISION_F32 ? f32_part : q8_part;
-    if (blocks) { /* threads of several sessions share the scratch memory; the pool serves one of them at a time anyway */
+    exaone_pool_fn *part = plain ? plain_part : cpu->precision == EXAONE_PRECISION_F32 || !fits_q8(w) ? f32_part : q8_part;
+    size_t step = part == q8_part ? EXAONE_CPU_ROWS : n;
+    if (!plain) { /* threads of several sessions share the scratch memory; the pool serves one of them at a time anyway */
         assert(n_in <= cpu->max_features);
         pthread_mutex_lock(&cpu->products);
     }
@@ -184,17 +220,15 @@ void exaone_cpu_matmul(exaone_backend *be, float *out, size_t out_stride, const 
         size_t work = n_in * j.n * OUT_TILE;
         exaone_pool_run(cpu->pool, tiles, work >= MIN_TILE_WORK ? 1 : MIN_TILE_WORK / work, part, &j);
     }
-    if (blocks) {
+    if (!plain) {
         pthread_mutex_unlock(&cpu->products);
     }
 }
 
 void exaone_cpu_embed(exaone_backend *be, float *out, const exaone_matrix *w, const int32_t *ids, size_t n) {
     (void)be;
-    size_t bytes = row_bytes(w);
     for (size_t r = 0; r < n; r++) {
         assert(ids[r] >= 0 && (size_t)ids[r] < w->out_features);
-        exaone_dtype_to_f32(w->dtype, (const uint8_t *)w->data + (size_t)ids[r] * bytes, w->in_features,
-                            out + r * w->in_features);
+        exaone_matrix_row_f32(w, (size_t)ids[r], out + r * w->in_features);
     }
 }

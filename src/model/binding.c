@@ -1,5 +1,4 @@
 /* Binding: every tensor is asked for by name, exact shape and allowed types; small vectors become f32 on the device. */
-#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -160,19 +159,6 @@ static exaone_status bind_mtp(binder *b) {
     return bind_layer(b, &m->mtp.layer, true);
 }
 
-/* Rows first .. first + n of a fused projection. */
-static exaone_matrix row_range(const exaone_matrix *w, int first, int n) {
-    exaone_matrix part = *w;
-    size_t row_bytes = 0;
-    bool whole = exaone_dtype_row_bytes(w->dtype, w->in_features, &row_bytes);
-    assert(whole);
-    (void)whole;
-    part.data = (const uint8_t *)w->data + (size_t)first * row_bytes;
-    part.bias = w->bias ? w->bias + first : NULL;
-    part.out_features = (size_t)n;
-    return part;
-}
-
 static exaone_status bind_block(binder *b, exaone_vision_block *v, bool full) {
     const exaone_vision_config *c = &b->m->config->vision;
     int hidden = c->hidden_size, kv = hidden / c->num_heads * c->num_key_value_heads;
@@ -180,9 +166,9 @@ static exaone_status bind_block(binder *b, exaone_vision_block *v, bool full) {
     TRY(vector(b, &v->norm1, "norm1.weight", hidden));
     TRY(vector(b, &v->norm2, "norm2.weight", hidden));
     TRY(linear(b, &qkv, "attn.qkv", hidden + 2 * kv, hidden));
-    v->q = row_range(&qkv, 0, hidden); /* MODEL: hidden | kv | kv, not thirds */
-    v->k = row_range(&qkv, hidden, kv);
-    v->v = row_range(&qkv, hidden + kv, kv);
+    v->q = exaone_matrix_rows(&qkv, 0, (size_t)hidden); /* MODEL: hidden | kv | kv, not thirds */
+    v->k = exaone_matrix_rows(&qkv, (size_t)hidden, (size_t)kv);
+    v->v = exaone_matrix_rows(&qkv, (size_t)(hidden + kv), (size_t)kv);
     TRY(linear(b, &v->proj, "attn.proj", hidden, hidden));
     TRY(linear(b, &v->gate_proj, "mlp.gate_proj", c->intermediate_size, hidden));
     TRY(linear(b, &v->up_proj, "mlp.up_proj", c->intermediate_size, hidden));

@@ -20,8 +20,8 @@ size_t exaone_blocks_group(exaone_dtype dtype);
 /* Whether min can be other than zero. */
 bool exaone_blocks_have_min(exaone_dtype dtype);
 
-/* n elements (a multiple of the block) from `blocks` (any alignment): q [n], scale [n / group], and min [n / group], which is
- * left alone when the type has none. */
+/* n elements (a multiple of the block) from `blocks` (any alignment): q [n], scale [n / group], and min [n / group], which
+ * is left alone when the type has none. */
 typedef void exaone_unpack_fn(const void *blocks, size_t n, int8_t *q, float *scale, float *min);
 /* The function of a block type in plain C: the specification. */
 exaone_unpack_fn *exaone_blocks_unpacker(exaone_dtype dtype);

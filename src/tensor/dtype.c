@@ -37,6 +37,7 @@ static const exaone_dtype_info TABLE[EXAONE_DTYPE_COUNT] = {
     [EXAONE_IQ4_NL] = {"IQ4_NL", NULL, 20, 32, 18},
     [EXAONE_IQ4_XS] = {"IQ4_XS", NULL, 23, 256, 136},
     [EXAONE_MXFP4] = {"MXFP4", NULL, 39, 32, 17},
+    [EXAONE_I4] = {"I4", NULL, -1, 8, 4},
 };
 
 const exaone_dtype_info *exaone_dtype_get(exaone_dtype dtype) {

@@ -39,8 +39,9 @@ bool exaone_dtype_tensor_bytes(exaone_dtype dtype, size_t n_dims, const uint64_t
      EXAONE_DTYPE_BIT(EXAONE_Q6_K) | EXAONE_DTYPE_BIT(EXAONE_IQ4_NL) | EXAONE_DTYPE_BIT(EXAONE_IQ4_XS) | \
      EXAONE_DTYPE_BIT(EXAONE_MXFP4))
 
-/* What a weight matrix may be made of. */
+/* What a weight matrix may be made of: alone, or with scales from other tensors (tensor/matrix.h). */
 #define EXAONE_DTYPES_COMPUTED (EXAONE_DTYPES_FLOAT | EXAONE_DTYPES_BLOCKS)
+#define EXAONE_DTYPES_SCALED (EXAONE_DTYPE_BIT(EXAONE_I4) | EXAONE_DTYPE_BIT(EXAONE_F8_E4M3))
 
 /* f32 values of n elements (whole blocks) of a type in EXAONE_DTYPES_FLOAT or EXAONE_DTYPES_BLOCKS. `src` needs no
  * alignment. */

@@ -56,10 +56,21 @@ typedef struct exaone_q8_weights {
       (float *out, size_t out_stride, const exaone_q8_rows *x, size_t n_rows, const exaone_q8_weights *w, size_t n,    \
        float bias))
 
+/* Kernels of types with scales in other tensors (tensor/matrix.h), for a run of n elements with one scale; the same bits at
+ * every level. The run of an I4 row starts at a byte (an even column). */
+#define EXAONE_KERNELS_SCALED(K)                                                            \
+    /* q[i] = u[i] - zero, zero in 0 .. 15 */                                               \
+    K(unpack_i4, void, (int8_t * q, const uint8_t *bytes, size_t n, int zero))              \
+    /* out[i] = (u[i] - zero) * scale */                                                    \
+    K(i4_to_f32, void, (float *out, const uint8_t *bytes, size_t n, int zero, float scale)) \
+    /* out[i] = e4m3 * scale */                                                             \
+    K(e4m3_to_f32, void, (float *out, const uint8_t *x, size_t n, float scale))
+
 typedef struct exaone_kernels {
 #define K(name, result, args) result(*name) args;
     EXAONE_KERNELS(K)
     EXAONE_KERNELS_Q8(K)
+    EXAONE_KERNELS_SCALED(K)
 #undef K
     exaone_unpack_fn *unpack[EXAONE_DTYPE_COUNT]; /* of block types; the same bits at every level */
 } exaone_kernels;
@@ -72,8 +83,10 @@ const char *const *exaone_kernels_levels(void);
 
 void exaone_kernels_scalar(exaone_kernels *k);
 void exaone_kernels_scalar_q8(exaone_kernels *k);
+void exaone_kernels_scalar_scaled(exaone_kernels *k);
 void exaone_kernels_avx2(exaone_kernels *k); /* defined where the compiler targets x86-64 */
 void exaone_kernels_avx2_q8(exaone_kernels *k);
 void exaone_kernels_avx2_unpack(exaone_kernels *k);
+void exaone_kernels_avx2_scaled(exaone_kernels *k);
 
 #endif
