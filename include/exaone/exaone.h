@@ -6,6 +6,7 @@
  *   source.h    bytes from files, data URIs and URLs       placeholders.h  tokens that images and videos fill
  *   sampling.h  from logits to the next token              engine.h    engine, session, forward
  *   parallel.h  the loop interface of the thread pool      version.h   version numbers
+ *   hub.h       models from the Hugging Face hub and their cache
  *   quantize.h  writing GGUF files
  */
 #ifndef EXAONE_EXAONE_H
@@ -13,6 +14,7 @@
 
 #include "exaone/chat.h"
 #include "exaone/engine.h"
+#include "exaone/hub.h"
 #include "exaone/media.h"
 #include "exaone/parallel.h"
 #include "exaone/placeholders.h"
