@@ -78,7 +78,8 @@ INLINE void levels_table(int n, const float *restrict x, float id, float lo, flo
 
 /* 1/d, 0 for a d without a finite inverse. */
 INLINE float inverse(float d) {
-    return fabsf(d) > 0x1p-120f ? 1 / d : 0;
+    float v = 1 / d;
+    return fabsf(d) > 0x1p-120f ? v : 0;
 }
 
 static exaone_encode_sums scale_pass(int n, const float *x, const float *w, const exaone_encode_levels *levels, float id,
@@ -118,145 +119,299 @@ exaone_encode_sums exaone_encode_affine_pass(int n, const float *x, const float 
     return sums_of(16, x, w, q, d, m);
 }
 
-/* The value of largest size, and the one of largest size among those that matter: w x^2 not far below the greatest. */
-static void extremes(int n, const float *x, const float *w, float *full, float *mattering) {
-    float greatest = 0;
-    *full = 0;
-    for (int i = 0; i < n; i++) {
-        float e = w[i] * (x[i] * x[i]);
-        greatest = e > greatest ? e : greatest;
-        *full = fabsf(x[i]) > fabsf(*full) ? x[i] : *full;
+void exaone_encode_range(int n, const float *x, float *lo, float *hi) {
+    float least[8], most[8];
+    memcpy(least, x, sizeof least);
+    memcpy(most, x, sizeof most);
+    for (int i = 8; i < n; i += 8) {
+        for (int k = 0; k < 8; k++) {
+            least[k] = x[i + k] < least[k] ? x[i + k] : least[k];
+            most[k] = x[i + k] > most[k] ? x[i + k] : most[k];
+        }
     }
-    *mattering = 0;
+    for (int width = 4; width; width /= 2) {
+        for (int k = 0; k < width; k++) {
+            least[k] = least[k + width] < least[k] ? least[k + width] : least[k];
+            most[k] = most[k + width] > most[k] ? most[k + width] : most[k];
+        }
+    }
+    *lo = least[0];
+    *hi = most[0];
+}
+
+float exaone_encode_peak(int n, const float *x) {
+    float lo, hi;
+    exaone_encode_range(n, x, &lo, &hi);
+    return -lo > hi ? lo : hi;
+}
+
+/* The peak among the values that matter: w x^2 not far below the greatest. */
+static float weighted_peak(int n, const float *x, const float *w) {
+    float e[32], some[32], least, greatest;
     for (int i = 0; i < n; i++) {
-        if (w[i] * (x[i] * x[i]) >= 0.02f * greatest && fabsf(x[i]) > fabsf(*mattering)) {
-            *mattering = x[i];
+        e[i] = w[i] * (x[i] * x[i]);
+    }
+    exaone_encode_range(n, e, &least, &greatest);
+    greatest *= 0.02f;
+    for (int i = 0; i < n; i++) {
+        some[i] = e[i] >= greatest ? x[i] : 0;
+    }
+    return exaone_encode_peak(n, some);
+}
+
+/* ---- eight candidates at once: the lanes are the candidates, so no sum is folded ---- */
+
+enum { LANES = EXAONE_ENCODE_LANES };
+
+INLINE void scale_gains(int n, const float *restrict x, const float *restrict w, float lo, float hi,
+                        const float *restrict id, float *restrict qq, float *restrict qx) {
+    for (int k = 0; k < LANES; k++) {
+        float a = 0, b = 0;
+        for (int i = 0; i < n; i++) {
+            float q = whole(clamp(x[i] * id[k], lo, hi)), wq = w[i] * q;
+            a += wq * q;
+            b += wq * x[i];
+        }
+        qq[k] = a;
+        qx[k] = b;
+    }
+}
+
+INLINE void scale_errors(int n, const float *restrict x, const float *restrict w, float lo, float hi,
+                         const float *restrict id, const float *restrict d, float *restrict e) {
+    for (int k = 0; k < LANES; k++) {
+        float a = 0;
+        for (int i = 0; i < n; i++) {
+            float r = x[i] - d[k] * whole(clamp(x[i] * id[k], lo, hi));
+            a += w[i] * (r * r);
+        }
+        e[k] = a;
+    }
+}
+
+INLINE void affine_gains(int n, const float *restrict x, const float *restrict w, float top, const float *restrict id,
+                         const float *restrict m, float *restrict q1, float *restrict qq, float *restrict qx) {
+    for (int k = 0; k < LANES; k++) {
+        float a = 0, b = 0, c = 0;
+        for (int i = 0; i < n; i++) {
+            float q = whole(clamp((x[i] + m[k]) * id[k], 0, top)), wq = w[i] * q;
+            a += wq;
+            b += wq * q;
+            c += wq * x[i];
+        }
+        q1[k] = a;
+        qq[k] = b;
+        qx[k] = c;
+    }
+}
+
+INLINE void affine_errors(int n, const float *restrict x, const float *restrict w, float top, const float *restrict id,
+                          const float *restrict d, const float *restrict m, float *restrict e) {
+    for (int k = 0; k < LANES; k++) {
+        float a = 0;
+        for (int i = 0; i < n; i++) {
+            float r = x[i] - (d[k] * whole(clamp((x[i] + m[k]) * id[k], 0, top)) - m[k]);
+            a += w[i] * (r * r);
+        }
+        e[k] = a;
+    }
+}
+
+static void any_scale_gains(int n, const float *x, const float *w, const exaone_encode_levels *levels, const float *id,
+                            float *qq, float *qx) {
+    if (levels->nearest) {
+        for (int k = 0; k < LANES; k++) {
+            float q[32];
+            exaone_encode_sums s = scale_pass(n, x, w, levels, id[k], 0, q);
+            qq[k] = s.qq;
+            qx[k] = s.qx;
+        }
+    } else if (n == 32) {
+        scale_gains(32, x, w, levels->lo, levels->hi, id, qq, qx);
+    } else {
+        assert(n == 16);
+        scale_gains(16, x, w, levels->lo, levels->hi, id, qq, qx);
+    }
+}
+
+void exaone_encode_scale_errors(int n, const float *x, const float *w, const exaone_encode_levels *levels,
+                                exaone_encode_lanes *lanes, float *e) {
+    for (int k = 0; k < LANES; k++) {
+        lanes->id[k] = inverse(lanes->d[k]);
+    }
+    if (levels->nearest) {
+        for (int k = 0; k < LANES; k++) {
+            float q[32];
+            e[k] = scale_pass(n, x, w, levels, lanes->id[k], lanes->d[k], q).e;
+        }
+    } else if (n == 32) {
+        scale_errors(32, x, w, levels->lo, levels->hi, lanes->id, lanes->d, e);
+    } else {
+        assert(n == 16);
+        scale_errors(16, x, w, levels->lo, levels->hi, lanes->id, lanes->d, e);
+    }
+}
+
+void exaone_encode_affine_errors(int n, const float *x, const float *w, float top, exaone_encode_lanes *lanes, float *e) {
+    for (int k = 0; k < LANES; k++) {
+        lanes->id[k] = inverse(lanes->d[k]);
+    }
+    if (n == 32) {
+        affine_errors(32, x, w, top, lanes->id, lanes->d, lanes->m, e);
+    } else {
+        assert(n == 16);
+        affine_errors(16, x, w, top, lanes->id, lanes->d, lanes->m, e);
+    }
+}
+
+/* ---- continuous scales ---- */
+
+typedef struct scale_best {
+    float d, id, gain; /* gain: how much of sum w x^2 the levels of x * id explain with their best d */
+} scale_best;
+
+static void try_inverses(int n, const float *x, const float *w, const exaone_encode_levels *levels, const float *id,
+                         scale_best *best) {
+    float qq[LANES], qx[LANES];
+    any_scale_gains(n, x, w, levels, id, qq, qx);
+    for (int k = 0; k < LANES; k++) {
+        if (qx[k] * qx[k] > best->gain * qq[k]) {
+            *best = (scale_best){qx[k] / qq[k], id[k], qx[k] * qx[k] / qq[k]};
         }
     }
 }
 
-typedef struct scale_best {
-    float d, gain; /* gain: how much of sum w x^2 the levels explain */
-} scale_best;
-
-static void try_inverse(int n, const float *x, const float *w, const exaone_encode_levels *levels, float id,
-                        scale_best *best) {
-    float q[32];
-    exaone_encode_sums s = scale_pass(n, x, w, levels, id, 0, q);
-    if (s.qq > 0 && s.qx * s.qx > best->gain * s.qq) {
-        best->gain = s.qx * s.qx / s.qq;
-        best->d = s.qx / s.qq;
-    }
-}
-
-/* The peak goes to either end of the levels, and up to `reach` levels before or beyond it. */
-static void try_peak(int n, const float *x, const float *w, const exaone_encode_levels *levels, int steps, float peak,
-                     scale_best *best) {
+/* Levels between two candidates of the grid. */
+static float grid_step(const exaone_encode_levels *levels) {
     float reach = 0.14f * levels->hi > 1 ? 0.14f * levels->hi : 1;
-    for (int i = 0; i < steps; i++) {
-        float beyond = reach * (2 * (float)i / (float)(steps - 1) - 1);
-        try_inverse(n, x, w, levels, (levels->lo + beyond) / peak, best);
-        try_inverse(n, x, w, levels, (levels->hi + beyond) / peak, best);
+    return 2 * reach / (LANES - 1);
+}
+
+/* The peak goes to either end of the levels, before or beyond it. */
+static void try_peak(int n, const float *x, const float *w, const exaone_encode_levels *levels, float peak,
+                     scale_best *best) {
+    float id[LANES], step = grid_step(levels), unit = 1 / peak;
+    for (int side = 0; side < 2; side++) {
+        float end = side ? levels->hi : levels->lo;
+        for (int k = 0; k < LANES; k++) {
+            id[k] = (end + step * ((float)k - 3.5f)) * unit;
+        }
+        try_inverses(n, x, w, levels, id, best);
     }
 }
 
-float exaone_encode_fit_scale(int n, const float *x, const float *w, const exaone_encode_levels *levels, int steps) {
-    float full, mattering;
-    extremes(n, x, w, &full, &mattering);
-    scale_best best = {0, 0};
+float exaone_encode_fit_scale(int n, const float *x, const float *w, const exaone_encode_levels *levels) {
+    float full = exaone_encode_peak(n, x), mattering = weighted_peak(n, x, w);
+    scale_best best = {0, 0, 0};
     if (fabsf(full) < 0x1p-60f) {
         return 0;
     }
-    try_peak(n, x, w, levels, steps, full, &best);
+    try_peak(n, x, w, levels, full, &best);
     if (fabsf(mattering) < 0.9f * fabsf(full) && fabsf(mattering) > 0x1p-60f) {
-        try_peak(n, x, w, levels, steps, mattering, &best);
+        try_peak(n, x, w, levels, mattering, &best);
     }
-    for (int round = 0; round < 4; round++) {
-        float before = best.gain;
-        try_inverse(n, x, w, levels, inverse(best.d), &best);
-        if (!(best.gain > before)) {
-            break;
-        }
+    /* Between the grid's points, and where the best d itself would round. */
+    float id[LANES], middle = best.id, step = grid_step(levels) / fabsf(full) / 4;
+    for (int k = 0; k < LANES; k++) {
+        id[k] = k == 3 ? inverse(best.d) : middle + step * ((float)k - 3);
     }
+    try_inverses(n, x, w, levels, id, &best);
     return best.d;
 }
 
-typedef struct affine_best {
+typedef struct affine_fit {
+    const float *x, *w;
+    int n, down;
+    float top, sw, sx; /* sw, sx: sum w, sum w x */
     float d, m, gain;
-} affine_best;
+} affine_fit;
 
-static void try_affine(int n, const float *x, const float *w, float top, int down, float d, float m, affine_best *best,
-                       const float of_w[2]) {
-    float q[32];
-    exaone_encode_sums s = exaone_encode_affine_pass(n, x, w, top, d, m, q);
-    float sw = of_w[0], sx = of_w[1];
-    float det = sw * s.qq - s.q * s.q;
-    if (!(det > 1e-6f * (sw * s.qq))) {
-        return;
+static void try_affines(affine_fit *f, exaone_encode_lanes *lanes) {
+    float q1[LANES], qq[LANES], qx[LANES];
+    for (int k = 0; k < LANES; k++) {
+        lanes->m[k] = f->down && lanes->m[k] < 0 ? 0 : lanes->m[k];
+        lanes->id[k] = inverse(lanes->d[k]);
     }
-    float slope = (sw * s.qx - s.q * sx) / det;
-    float offset = (sx - slope * s.q) / sw;
-    if (down && offset > 0) {
-        offset = 0;
-        slope = s.qx / s.qq;
+    if (f->n == 32) {
+        affine_gains(32, f->x, f->w, f->top, lanes->id, lanes->m, q1, qq, qx);
+    } else {
+        assert(f->n == 16);
+        affine_gains(16, f->x, f->w, f->top, lanes->id, lanes->m, q1, qq, qx);
     }
-    float gain = slope * s.qx + offset * sx;
-    if (slope > 0 && gain > best->gain) {
-        *best = (affine_best){slope, -offset, gain};
+    for (int k = 0; k < LANES; k++) {
+        float det = f->sw * qq[k] - q1[k] * q1[k];
+        if (!(det > 1e-6f * (f->sw * qq[k]))) {
+            continue;
+        }
+        float slope = (f->sw * qx[k] - q1[k] * f->sx) / det;
+        float offset = (f->sx - slope * q1[k]) / f->sw;
+        if (f->down && offset > 0) {
+            offset = 0;
+            slope = qx[k] / qq[k];
+        }
+        float gain = slope * qx[k] + offset * f->sx;
+        if (slope > 0 && gain > f->gain) {
+            f->d = slope;
+            f->m = -offset;
+            f->gain = gain;
+        }
     }
 }
 
-void exaone_encode_fit_affine(int n, const float *x, const float *w, float top, int steps, int down, float *d, float *m) {
-    float lo = x[0], hi = x[0], of_w[2] = {0, 0};
+void exaone_encode_fit_affine(int n, const float *x, const float *w, float top, int down, float *d, float *m) {
+    affine_fit f = {.x = x, .w = w, .n = n, .down = down, .top = top};
+    float lo, hi;
+    exaone_encode_range(n, x, &lo, &hi);
     for (int i = 0; i < n; i++) {
-        lo = x[i] < lo ? x[i] : lo;
-        hi = x[i] > hi ? x[i] : hi;
-        of_w[0] += w[i];
-        of_w[1] += w[i] * x[i];
+        f.sw += w[i];
+        f.sx += w[i] * x[i];
     }
     if (down && lo > 0) {
         lo = 0;
     }
+    *d = 0;
+    *m = -lo;
     if (hi - lo < 0x1p-60f) {
-        *d = 0;
-        *m = -lo;
         return;
     }
-    affine_best best = {(hi - lo) / top, -lo, -HUGE_VALF};
-    /* The range shrinks or grows at both ends, or at one of them. */
-    for (int i = 0; i < steps; i++) {
-        float grow = 0.07f * top > 1 ? 0.07f * top : 1;
-        float step = (hi - lo) / (top + 0.5f * grow - 1.5f * grow * (float)i / (float)(steps - 1));
-        float slack = (hi - lo) - step * top;
-        for (int side = 0; side < 3; side++) {
-            float m_try = -(lo + 0.5f * (float)side * slack);
-            try_affine(n, x, w, top, down, step, down && m_try < 0 ? 0 : m_try, &best, of_w);
+    f.d = (hi - lo) / top;
+    f.m = -lo;
+    f.gain = -HUGE_VALF;
+    exaone_encode_lanes lanes;
+    float grow = 0.07f * top > 1 ? 0.07f * top : 1;
+    for (int side = 0; side < 3; side++) { /* the range shrinks or grows at the lower end, at both, at the upper one */
+        for (int k = 0; k < LANES; k++) {
+            lanes.d[k] = (hi - lo) / (top + grow * (0.5f - 1.5f * (float)k / (LANES - 1)));
+            lanes.m[k] = -(lo + 0.5f * (float)side * ((hi - lo) - lanes.d[k] * top));
         }
+        try_affines(&f, &lanes);
     }
-    for (int round = 0; round < 4; round++) {
-        float before = best.gain;
-        try_affine(n, x, w, top, down, best.d, best.m, &best, of_w);
-        if (!(best.gain > before)) {
+    for (int round = 0; round < 2; round++) { /* around the best: itself, then seven of its neighbours */
+        float before = f.gain, by = (round ? 0.015f : 0.04f), d0 = f.d, m0 = f.m;
+        static const int8_t way[LANES][2] = {{0, 0}, {1, 1}, {1, 0}, {0, 1}, {-1, -1}, {-1, 0}, {0, -1}, {1, 2}};
+        for (int k = 0; k < LANES; k++) {
+            lanes.d[k] = d0 * (1 + by * (float)way[k][0]);
+            lanes.m[k] = m0 + d0 * top * by * 0.5f * (float)way[k][1];
+        }
+        try_affines(&f, &lanes);
+        if (!(f.gain > before)) {
             break;
         }
     }
-    *d = best.d;
-    *m = best.m;
+    *d = f.d;
+    *m = f.m;
 }
 
 void exaone_encode_block_load(exaone_encode_block *b, int n, const float *x, const float *importance) {
-    float amax = 0, wmax = 0;
-    for (int i = 0; i < n; i++) {
-        amax = fabsf(x[i]) > amax ? fabsf(x[i]) : amax;
-    }
-    (void)frexpf(amax, &b->exponent); /* 0 when all values are 0 */
+    float wmin = 0, wmax = 0;
+    (void)frexpf(exaone_encode_peak(n, x), &b->exponent); /* 0 when all values are 0 */
     float half1 = ldexpf(1, -b->exponent / 2), half2 = ldexpf(1, -b->exponent - -b->exponent / 2);
     for (int i = 0; i < n; i++) {
         b->x[i] = x[i] * half1 * half2;
         b->w[i] = 1;
     }
-    for (int i = 0; importance && i < n; i++) {
-        wmax = importance[i] > wmax ? importance[i] : wmax;
+    if (importance) {
+        exaone_encode_range(n, importance, &wmin, &wmax);
     }
     if (wmax > 0) {
         for (int i = 0; i < n; i++) { /* a floor, so that columns without weight still get sensible values */

@@ -20,6 +20,10 @@ extern const int8_t exaone_encode_iq4[16];
 /* The table of exaone_encode_levels.nearest for the values exaone_encode_iq4. */
 void exaone_encode_iq4_table(float nearest[EXAONE_ENCODE_NEAREST_SIZE]);
 
+/* Smallest and largest of n values (a multiple of 8); the one of larger size, with its sign. */
+void exaone_encode_range(int n, const float *x, float *lo, float *hi);
+float exaone_encode_peak(int n, const float *x);
+
 /* Sums over a block of the levels that a pass chose. */
 typedef struct exaone_encode_sums {
     float q;  /* sum w q */
@@ -34,10 +38,21 @@ exaone_encode_sums exaone_encode_scale_pass(int n, const float *x, const float *
 /* Levels 0..top for decoded = d * q - m. d = 0 is allowed. */
 exaone_encode_sums exaone_encode_affine_pass(int n, const float *x, const float *w, float top, float d, float m, float *q);
 
+/* Eight candidates in one pass: lane k looks at decoded = d[k] * q - m[k] with q next to (x + m[k]) * id[k]. */
+enum { EXAONE_ENCODE_LANES = 8 };
+typedef struct exaone_encode_lanes {
+    float id[EXAONE_ENCODE_LANES], d[EXAONE_ENCODE_LANES], m[EXAONE_ENCODE_LANES];
+} exaone_encode_lanes;
+
+/* e[k]: sum w (x - decoded)^2 of lane k. m is 0 for scale-only types; id is set here. */
+void exaone_encode_scale_errors(int n, const float *x, const float *w, const exaone_encode_levels *levels,
+                                exaone_encode_lanes *lanes, float *e);
+void exaone_encode_affine_errors(int n, const float *x, const float *w, float top, exaone_encode_lanes *lanes, float *e);
+
 /* The d (either sign) of least error that the search finds for decoded = d * q. */
-float exaone_encode_fit_scale(int n, const float *x, const float *w, const exaone_encode_levels *levels, int steps);
+float exaone_encode_fit_scale(int n, const float *x, const float *w, const exaone_encode_levels *levels);
 /* The d >= 0 and m of least error that the search finds for decoded = d * q - m; m >= 0 when `down` is set. */
-void exaone_encode_fit_affine(int n, const float *x, const float *w, float top, int steps, int down, float *d, float *m);
+void exaone_encode_fit_affine(int n, const float *x, const float *w, float top, int down, float *d, float *m);
 
 /* A block in units of its own size: x = source * 2^-exponent with the largest |x| in [0.5, 1), weights with maximum 1. All
  * zeros: exponent 0. */

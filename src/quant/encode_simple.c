@@ -54,22 +54,12 @@ static float try_scale(const exaone_encode_block *b, const exaone_encode_levels 
     return s.qq > 0 ? s.qx / s.qq : d;
 }
 
-static float signed_peak(const float *x) {
-    float peak = 0;
-    for (int i = 0; i < N; i++) {
-        peak = fabsf(x[i]) > fabsf(peak) ? x[i] : peak;
-    }
-    return peak;
-}
-
 /* The scale of least error among the plain one (the peak on the longer end), the fitted one and refits of both. */
-static void choose_scale(const exaone_encode_block *b, const exaone_encode_levels *levels, int steps, scale_choice *best) {
+static void choose_scale(const exaone_encode_block *b, const exaone_encode_levels *levels, scale_choice *best) {
     best->e = HUGE_VALF;
-    float plain = signed_peak(b->x) / levels->lo;
-    float refit = try_scale(b, levels, plain, best);
-    if (steps) {
-        refit = exaone_encode_fit_scale(N, b->x, b->w, levels, steps);
-    }
+    float plain = exaone_encode_peak(N, b->x) / levels->lo;
+    (void)try_scale(b, levels, plain, best);
+    float refit = exaone_encode_fit_scale(N, b->x, b->w, levels);
     for (int round = 0; round < 3; round++) {
         float before = best->e;
         refit = try_scale(b, levels, refit, best);
@@ -84,7 +74,7 @@ static void encode_scale_type(int dtype, const exaone_encode_block *b, const flo
     uint8_t q[N];
     if (dtype == EXAONE_IQ4_NL) {
         const exaone_encode_levels levels = {-127, 113, nearest};
-        choose_scale(b, &levels, 12, &c);
+        choose_scale(b, &levels, &c);
         for (int i = 0; i < N; i++) {
             int level = 0;
             while (exaone_encode_iq4[level] < (int)c.q[i]) {
@@ -95,7 +85,7 @@ static void encode_scale_type(int dtype, const exaone_encode_block *b, const flo
     } else {
         float half_range = dtype == EXAONE_Q4_0 ? 8 : 16;
         const exaone_encode_levels levels = {-half_range, half_range - 1, NULL};
-        choose_scale(b, &levels, 8, &c);
+        choose_scale(b, &levels, &c);
         for (int i = 0; i < N; i++) {
             q[i] = (uint8_t)(c.q[i] + half_range);
         }
@@ -112,7 +102,7 @@ static void encode_scale_type(int dtype, const exaone_encode_block *b, const flo
 static void encode_q8_0(const exaone_encode_block *b, uint8_t *out) {
     const exaone_encode_levels levels = {-127, 127, NULL};
     scale_choice c = {.e = HUGE_VALF};
-    float peak = fabsf(signed_peak(b->x));
+    float peak = fabsf(exaone_encode_peak(N, b->x));
     float refit = try_scale(b, &levels, peak / 127, &c);
     refit = try_scale(b, &levels, refit, &c);
     try_scale(b, &levels, refit, &c);
@@ -152,15 +142,12 @@ static void try_affine(const exaone_encode_block *b, float top, float *d, float 
 }
 
 static void encode_affine_type(int dtype, const exaone_encode_block *b, uint8_t *out) {
-    float top = dtype == EXAONE_Q4_1 ? 15 : 31, lo = b->x[0], hi = b->x[0];
-    for (int i = 0; i < N; i++) {
-        lo = b->x[i] < lo ? b->x[i] : lo;
-        hi = b->x[i] > hi ? b->x[i] : hi;
-    }
+    float top = dtype == EXAONE_Q4_1 ? 15 : 31, lo, hi;
+    exaone_encode_range(N, b->x, &lo, &hi);
     affine_choice c = {.e = HUGE_VALF};
     float d = (hi - lo) / top, m = -lo;
     try_affine(b, top, &d, &m, &c);
-    exaone_encode_fit_affine(N, b->x, b->w, top, 5, 0, &d, &m);
+    exaone_encode_fit_affine(N, b->x, b->w, top, 0, &d, &m);
     for (int round = 0; round < 3; round++) {
         float before = c.e;
         try_affine(b, top, &d, &m, &c);

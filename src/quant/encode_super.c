@@ -16,7 +16,6 @@ typedef struct scale_type {
     int n_subs, n; /* n_subs * n = 256 */
     exaone_encode_levels levels;
     int lo, hi; /* of the sub-block scales */
-    int steps;
 } scale_type;
 
 typedef struct scale_state {
@@ -34,29 +33,22 @@ static exaone_encode_sums scale_sub(const exaone_encode_block *b, const scale_ty
     return exaone_encode_scale_pass(t->n, b->x + j * t->n, b->w + j * t->n, &t->levels, d * (float)s, q);
 }
 
-/* Walks from the scale next to `target` to the neighbour of lower error while there is one. */
+/* The scale of least error among eight around the one next to `target`. */
 static void scale_settle(const exaone_encode_block *b, const scale_type *t, int j, float d, float target,
                          scale_state *state) {
-    float q[32];
-    int s = d == 0 ? 0 : clamp_int(target / d, t->lo, t->hi);
-    exaone_encode_sums best = scale_sub(b, t, j, d, s, q);
-    for (int way = -1; way <= 1; way += 2) {
-        int at = s;
-        for (int step = 0; step < 3 && at + way >= t->lo && at + way <= t->hi; step++) {
-            at += way;
-            exaone_encode_sums next = scale_sub(b, t, j, d, at, q);
-            if (!(next.e < best.e)) {
-                break;
-            }
-            best = next;
-            s = at;
-        }
-        if (s != at - way) {
-            break; /* it moved this way */
-        }
+    float q[32], e[EXAONE_ENCODE_LANES];
+    exaone_encode_lanes lanes;
+    int first = (d == 0 ? 0 : clamp_int(target / d, t->lo, t->hi)) - 3, best = 0;
+    first = first < t->lo ? t->lo : first > t->hi - 7 ? t->hi - 7 : first;
+    for (int k = 0; k < EXAONE_ENCODE_LANES; k++) {
+        lanes.d[k] = d * (float)(first + k);
     }
-    state->s[j] = s;
-    state->sums[j] = best;
+    exaone_encode_scale_errors(t->n, b->x + j * t->n, b->w + j * t->n, &t->levels, &lanes, e);
+    for (int k = 1; k < EXAONE_ENCODE_LANES; k++) {
+        best = e[k] < e[best] ? k : best;
+    }
+    state->s[j] = first + best;
+    state->sums[j] = scale_sub(b, t, j, d, first + best, q);
 }
 
 /* All sub-blocks for one stored d; fits d to the levels and repeats while that lowers the error. */
@@ -86,7 +78,7 @@ static void scale_choose(const exaone_encode_block *b, const scale_type *t, cons
                          exaone_encode_super_scales *out) {
     float targets[MAX_SUBS], peak = 0;
     for (int j = 0; j < t->n_subs; j++) {
-        targets[j] = exaone_encode_fit_scale(t->n, b->x + j * t->n, b->w + j * t->n, &t->levels, t->steps);
+        targets[j] = exaone_encode_fit_scale(t->n, b->x + j * t->n, b->w + j * t->n, &t->levels);
         peak = fabsf(targets[j]) > fabsf(peak) ? targets[j] : peak;
     }
     scale_state best = {.e = HUGE_VALF};
@@ -112,7 +104,6 @@ typedef struct affine_type {
     int n_subs, n;
     float top; /* levels 0..top */
     int hi;    /* sub-block scales and minimums 0..hi */
-    int steps;
 } affine_type;
 
 typedef struct affine_state {
@@ -131,36 +122,43 @@ static exaone_encode_sums affine_sub(const exaone_encode_block *b, const affine_
     return exaone_encode_affine_pass(t->n, b->x + j * t->n, b->w + j * t->n, t->top, d, m, q);
 }
 
-/* From the pair next to the targets to better ones: scale one up or down with the minimum that fits the levels then. */
+/* From the pair next to the targets to better ones: scales nearby, each with minimums next to the one that fits its levels.
+ */
 static void affine_settle(const exaone_encode_block *b, const affine_type *t, int j, float d, float dmin,
                           const affine_targets *targets, affine_state *state) {
-    float q[32];
+    static const int8_t way[EXAONE_ENCODE_LANES][2] = {{0, 0}, {0, -1}, {0, 1}, {-1, 0}, {-1, -1}, {1, 0}, {1, 1}, {-2, 0}};
+    float q[32], e[EXAONE_ENCODE_LANES];
     int s = d > 0 ? clamp_int(targets->d[j] / d, 0, t->hi) : 0;
     int m = dmin > 0 ? clamp_int(targets->m[j] / dmin, 0, t->hi) : 0;
     exaone_encode_sums best = affine_sub(b, t, j, d * (float)s, dmin * (float)m, q);
-    for (int round = 0; round < 3; round++) {
-        int from = s, from_m = m;
-        exaone_encode_sums base = best;
-        for (int way = -1; way <= 1; way++) {
-            int s_try = from + way;
-            if (s_try < 0 || s_try > t->hi) {
-                continue;
-            }
-            float fit = dmin > 0 ? (base.q * d * (float)s_try - targets->sx[j]) / (targets->sw[j] * dmin) : 0;
-            int m_try = clamp_int(fit, 0, t->hi);
-            if (s_try == s && m_try == m) {
-                continue;
-            }
-            exaone_encode_sums next = affine_sub(b, t, j, d * (float)s_try, dmin * (float)m_try, q);
-            if (next.e < best.e) {
-                best = next;
-                s = s_try;
-                m = m_try;
+    for (int round = 0; round < 2; round++) {
+        exaone_encode_lanes lanes;
+        int s_try[EXAONE_ENCODE_LANES], m_try[EXAONE_ENCODE_LANES], found = -1;
+        float least = best.e;
+        for (int k = 0; k < EXAONE_ENCODE_LANES; k++) {
+            s_try[k] = clamp_int((float)(s + way[k][0]), 0, t->hi);
+            float fit = dmin > 0 ? (best.q * d * (float)s_try[k] - targets->sx[j]) / (targets->sw[j] * dmin) : 0;
+            m_try[k] = clamp_int(fit + (float)way[k][1], 0, t->hi);
+            lanes.d[k] = d * (float)s_try[k];
+            lanes.m[k] = dmin * (float)m_try[k];
+        }
+        exaone_encode_affine_errors(t->n, b->x + j * t->n, b->w + j * t->n, t->top, &lanes, e);
+        for (int k = 0; k < EXAONE_ENCODE_LANES; k++) {
+            if (e[k] < least) {
+                least = e[k];
+                found = k;
             }
         }
-        if (s == from && m == from_m) {
+        if (found < 0) {
             break;
         }
+        exaone_encode_sums next = affine_sub(b, t, j, lanes.d[found], lanes.m[found], q);
+        if (!(next.e < best.e)) {
+            break;
+        }
+        best = next;
+        s = s_try[found];
+        m = m_try[found];
     }
     state->s[j] = s;
     state->m[j] = m;
@@ -214,7 +212,7 @@ static void affine_choose(const exaone_encode_block *b, const affine_type *t, co
     float d_peak = 0, m_peak = 0;
     for (int j = 0; j < t->n_subs; j++) {
         const float *x = b->x + j * t->n, *w = b->w + j * t->n;
-        exaone_encode_fit_affine(t->n, x, w, t->top, t->steps, 1, &targets.d[j], &targets.m[j]);
+        exaone_encode_fit_affine(t->n, x, w, t->top, 1, &targets.d[j], &targets.m[j]);
         d_peak = targets.d[j] > d_peak ? targets.d[j] : d_peak;
         m_peak = targets.m[j] > m_peak ? targets.m[j] : m_peak;
         targets.sw[j] = targets.sx[j] = 0;
@@ -245,12 +243,12 @@ static void affine_choose(const exaone_encode_block *b, const affine_type *t, co
 void exaone_encode_super_choose(int dtype, const exaone_encode_block *b, const float *nearest,
                                 exaone_encode_super_scales *out) {
     static const float more[] = {0, -1.2f};
-    static const scale_type q3 = {16, 16, {-4, 3, NULL}, -32, 31, 10};
-    static const scale_type q6 = {16, 16, {-32, 31, NULL}, -128, 127, 6};
-    static const affine_type q2 = {16, 16, 3, 15, 8};
-    static const affine_type q4 = {8, 32, 15, 63, 6};
-    static const affine_type q5 = {8, 32, 31, 63, 5};
-    scale_type iq4 = {8, 32, {-127, 113, nearest}, -32, 31, 12};
+    static const scale_type q3 = {16, 16, {-4, 3, NULL}, -32, 31};
+    static const scale_type q6 = {16, 16, {-32, 31, NULL}, -128, 127};
+    static const affine_type q2 = {16, 16, 3, 15};
+    static const affine_type q4 = {8, 32, 15, 63};
+    static const affine_type q5 = {8, 32, 31, 63};
+    scale_type iq4 = {8, 32, {-127, 113, nearest}, -32, 31};
     switch (dtype) {
     case EXAONE_Q2_K:
         affine_choose(b, &q2, more, 2, out);
