@@ -81,8 +81,8 @@ typedef struct cli_model_options {
     int64_t threads;
 } cli_model_options;
 
-/* The model's path: -m, EXAONE_MODEL, or the built-in one (then *built_in is true). Static or argv memory; NULL: not found.
- */
+/* The model's path: -m, EXAONE_MODEL, or the built-in one (then *built_in is true). The first two may also name a model in
+ * the Hugging Face cache, REPO[:QUANT]. Static or argv memory; NULL: not found, said. */
 const char *cli_model_path(const char *given, bool *built_in);
 /* Opens the engine; NULL with the message printed on failure. Says on standard error when the built-in model is used. */
 exaone_engine *cli_open_engine(const cli_model_options *o, bool no_tokenizer);
@@ -99,7 +99,7 @@ void cli_tokenizer_close(cli_tokenizer *t);
 /* Options -m, --mmproj, --cpu, --precision, -t for a table. */
 #define CLI_MODEL_OPTIONS(o)                                                                                             \
     {"--model", "-m", OPT_TEXT, &(o).model,                                                                              \
-     0,         0,    "PATH",   "Hugging Face folder or GGUF file (default: EXAONE_MODEL, or the built-in tiny model)"}, \
+     0,         0,    "PATH",   "folder, GGUF file or pulled REPO[:QUANT] (default: EXAONE_MODEL, or the tiny model)"},  \
         {"--mmproj", NULL, OPT_TEXT, &(o).mmproj,                                                                        \
          0,          0,    "FILE",   "GGUF file of the vision tower (default: the one beside the model)"},               \
         {"--cpu", NULL, OPT_TEXT, &(o).cpu,                                                                              \
@@ -135,6 +135,9 @@ int cmd_parse_reply(int argc, char **argv);
 int cmd_preprocess(int argc, char **argv);
 int cmd_quantize(int argc, char **argv);
 int cmd_convert(int argc, char **argv);
+int cmd_pull(int argc, char **argv);
+int cmd_list(int argc, char **argv);
+int cmd_rm(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 int cmd_help(int argc, char **argv);
 

@@ -29,7 +29,7 @@ int cmd_inspect(int argc, char **argv) {
     int64_t n_ctx = 0;
     bool json = false;
     const cli_option options[] = {
-        {"--model", "-m", OPT_TEXT, &model, 0, 0, "PATH", "the same as the argument"},
+        {"--model", "-m", OPT_TEXT, &model, 0, 0, "PATH", "the same as the argument, or a pulled REPO[:QUANT]"},
         {"--mmproj", NULL, OPT_TEXT, &mmproj, 0, 0, "FILE",
          "GGUF file of the vision tower (default: the one beside the model)"},
         {"--ctx", "-c", OPT_INT, &n_ctx, 1, 1 << 30, "TOKENS",

@@ -22,12 +22,17 @@ static exaone_status base_config(const preprocess_options *o, exaone_processor_c
     if (!o->model) {
         return EXAONE_OK;
     }
-    if (exaone_file_is_dir(o->model)) {
-        return exaone_processor_config_load(o->model, config, err);
+    bool built_in;
+    const char *path = cli_model_path(o->model, &built_in);
+    if (!path) {
+        return exaone_fail(err, EXAONE_ERR_ARGUMENT, "there is no model %s", o->model);
+    }
+    if (exaone_file_is_dir(path)) {
+        return exaone_processor_config_load(path, config, err);
     }
     exaone_engine *engine = NULL;
     exaone_engine_options options = {.n_threads = 1, .no_tokenizer = true};
-    exaone_status status = exaone_engine_open(o->model, &options, &engine, err);
+    exaone_status status = exaone_engine_open(path, &options, &engine, err);
     if (status == EXAONE_OK) {
         *config = *exaone_engine_processor(engine);
     }

@@ -64,6 +64,18 @@ const cli_command cli_commands[] = {
      "  exaone convert ~/models/EXAONE-4.5-33B EXAONE-4.5-33B-BF16.gguf\n"
      "  exaone convert --split-size 4G EXAONE-4.5-33B-BF16.gguf pieces.gguf",
      cmd_convert},
+    {"pull", "exaone pull [options] [REPO[:QUANT]]", "Fetch a model from the Hugging Face hub into its cache.",
+     "Without REPO: " EXAONE_HUB_DEFAULT ". What was cut off is continued. The path of the model is printed. The cache is\n"
+     "HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub; HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE count as well.\n\n"
+     "  exaone pull\n"
+     "  exaone pull LGAI-EXAONE/EXAONE-4.5-33B-GGUF:IQ4_XS --mmproj F16\n"
+     "  exaone run -m LGAI-EXAONE/EXAONE-4.5-33B-GGUF:Q4_K_M \"Why is the sky blue?\"",
+     cmd_pull},
+    {"list", "exaone list [options]", "List the models in the Hugging Face cache.", "  exaone list --json", cmd_list},
+    {"rm", "exaone rm [options] REPO[:QUANT]", "Remove a model from the Hugging Face cache.",
+     "Without :QUANT the whole repository goes. Files that another quantisation needs stay.\n\n"
+     "  exaone rm LGAI-EXAONE/EXAONE-4.5-33B-GGUF:Q4_K_M",
+     cmd_rm},
     {"version", "exaone version", "Show version and build features.", NULL, cmd_version},
     {"help", "exaone help [COMMAND]", "Show this list, or the help of a command.", NULL, cmd_help},
     {NULL, NULL, NULL, NULL, NULL},

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "cli.h"
+#include "hub.h"
 
 /* The tiny model beside the program: ../models/tiny from a build folder, ../share/exaone/models/tiny when installed. */
 static const char *built_in_path(void) {
@@ -36,11 +37,11 @@ static const char *built_in_path(void) {
 const char *cli_model_path(const char *given, bool *built_in) {
     *built_in = false;
     if (given) {
-        return given;
+        return cli_hub_model(given);
     }
     const char *environment = getenv("EXAONE_MODEL");
     if (environment && environment[0]) {
-        return environment;
+        return cli_hub_model(environment);
     }
     const char *path = built_in_path();
     *built_in = path;
@@ -51,9 +52,7 @@ const char *cli_model_path(const char *given, bool *built_in) {
 }
 
 static void say_built_in(void) {
-    cli_note("using the built-in tiny model, a toy; for the real one download LGAI-EXAONE/EXAONE-4.5-33B (Hugging Face) or "
-             "its BF16 "
-             "GGUF and give it with -m PATH");
+    cli_note("using the built-in tiny model, a toy; for the 33B: exaone pull, then -m with its name");
 }
 
 exaone_engine *cli_open_engine(const cli_model_options *o, bool no_tokenizer) {
