@@ -163,60 +163,6 @@ static float weighted_peak(int n, const float *x, const float *w) {
 
 enum { LANES = EXAONE_ENCODE_LANES };
 
-INLINE void scale_gains(int n, const float *restrict x, const float *restrict w, float lo, float hi,
-                        const float *restrict id, float *restrict qq, float *restrict qx) {
-    for (int k = 0; k < LANES; k++) {
-        float a = 0, b = 0;
-        for (int i = 0; i < n; i++) {
-            float q = whole(clamp(x[i] * id[k], lo, hi)), wq = w[i] * q;
-            a += wq * q;
-            b += wq * x[i];
-        }
-        qq[k] = a;
-        qx[k] = b;
-    }
-}
-
-INLINE void scale_errors(int n, const float *restrict x, const float *restrict w, float lo, float hi,
-                         const float *restrict id, const float *restrict d, float *restrict e) {
-    for (int k = 0; k < LANES; k++) {
-        float a = 0;
-        for (int i = 0; i < n; i++) {
-            float r = x[i] - d[k] * whole(clamp(x[i] * id[k], lo, hi));
-            a += w[i] * (r * r);
-        }
-        e[k] = a;
-    }
-}
-
-INLINE void affine_gains(int n, const float *restrict x, const float *restrict w, float top, const float *restrict id,
-                         const float *restrict m, float *restrict q1, float *restrict qq, float *restrict qx) {
-    for (int k = 0; k < LANES; k++) {
-        float a = 0, b = 0, c = 0;
-        for (int i = 0; i < n; i++) {
-            float q = whole(clamp((x[i] + m[k]) * id[k], 0, top)), wq = w[i] * q;
-            a += wq;
-            b += wq * q;
-            c += wq * x[i];
-        }
-        q1[k] = a;
-        qq[k] = b;
-        qx[k] = c;
-    }
-}
-
-INLINE void affine_errors(int n, const float *restrict x, const float *restrict w, float top, const float *restrict id,
-                          const float *restrict d, const float *restrict m, float *restrict e) {
-    for (int k = 0; k < LANES; k++) {
-        float a = 0;
-        for (int i = 0; i < n; i++) {
-            float r = x[i] - (d[k] * whole(clamp((x[i] + m[k]) * id[k], 0, top)) - m[k]);
-            a += w[i] * (r * r);
-        }
-        e[k] = a;
-    }
-}
-
 static void any_scale_gains(int n, const float *x, const float *w, const exaone_encode_levels *levels, const float *id,
                             float *qq, float *qx) {
     if (levels->nearest) {
@@ -226,11 +172,8 @@ static void any_scale_gains(int n, const float *x, const float *w, const exaone_
             qq[k] = s.qq;
             qx[k] = s.qx;
         }
-    } else if (n == 32) {
-        scale_gains(32, x, w, levels->lo, levels->hi, id, qq, qx);
     } else {
-        assert(n == 16);
-        scale_gains(16, x, w, levels->lo, levels->hi, id, qq, qx);
+        exaone_encode_lanes_scale_gains(n, x, w, levels->lo, levels->hi, id, qq, qx);
     }
 }
 
@@ -244,11 +187,8 @@ void exaone_encode_scale_errors(int n, const float *x, const float *w, const exa
             float q[32];
             e[k] = scale_pass(n, x, w, levels, lanes->id[k], lanes->d[k], q).e;
         }
-    } else if (n == 32) {
-        scale_errors(32, x, w, levels->lo, levels->hi, lanes->id, lanes->d, e);
     } else {
-        assert(n == 16);
-        scale_errors(16, x, w, levels->lo, levels->hi, lanes->id, lanes->d, e);
+        exaone_encode_lanes_scale_errors(n, x, w, levels->lo, levels->hi, lanes->id, lanes->d, e);
     }
 }
 
@@ -256,12 +196,7 @@ void exaone_encode_affine_errors(int n, const float *x, const float *w, float to
     for (int k = 0; k < LANES; k++) {
         lanes->id[k] = inverse(lanes->d[k]);
     }
-    if (n == 32) {
-        affine_errors(32, x, w, top, lanes->id, lanes->d, lanes->m, e);
-    } else {
-        assert(n == 16);
-        affine_errors(16, x, w, top, lanes->id, lanes->d, lanes->m, e);
-    }
+    exaone_encode_lanes_affine_errors(n, x, w, top, lanes->id, lanes->d, lanes->m, e);
 }
 
 /* ---- continuous scales ---- */
@@ -332,12 +267,7 @@ static void try_affines(affine_fit *f, exaone_encode_lanes *lanes) {
         lanes->m[k] = f->down && lanes->m[k] < 0 ? 0 : lanes->m[k];
         lanes->id[k] = inverse(lanes->d[k]);
     }
-    if (f->n == 32) {
-        affine_gains(32, f->x, f->w, f->top, lanes->id, lanes->m, q1, qq, qx);
-    } else {
-        assert(f->n == 16);
-        affine_gains(16, f->x, f->w, f->top, lanes->id, lanes->m, q1, qq, qx);
-    }
+    exaone_encode_lanes_affine_gains(f->n, f->x, f->w, f->top, lanes->id, lanes->m, q1, qq, qx);
     for (int k = 0; k < LANES; k++) {
         float det = f->sw * qq[k] - q1[k] * q1[k];
         if (!(det > 1e-6f * (f->sw * qq[k]))) {
@@ -358,9 +288,37 @@ static void try_affines(affine_fit *f, exaone_encode_lanes *lanes) {
     }
 }
 
+/* The range lo..hi on the levels, shrunk or grown at the lower end, at both, at the upper one. */
+static void try_range(affine_fit *f, float lo, float hi) {
+    exaone_encode_lanes lanes;
+    float grow = 0.07f * f->top > 1 ? 0.07f * f->top : 1;
+    for (int side = 0; side < 3; side++) {
+        for (int k = 0; k < LANES; k++) {
+            lanes.d[k] = (hi - lo) / (f->top + grow * (0.5f - 1.5f * (float)k / (LANES - 1)));
+            lanes.m[k] = -(lo + 0.5f * (float)side * ((hi - lo) - lanes.d[k] * f->top));
+        }
+        try_affines(f, &lanes);
+    }
+}
+
+/* The range of the values that matter: w times the squared distance to the mean not far below the greatest. */
+static void weighted_range(const affine_fit *f, float *lo, float *hi) {
+    float e[32], some[32], least, greatest, mean = f->sx / f->sw;
+    for (int i = 0; i < f->n; i++) {
+        float r = f->x[i] - mean;
+        e[i] = f->w[i] * (r * r);
+    }
+    exaone_encode_range(f->n, e, &least, &greatest);
+    greatest *= 0.05f;
+    for (int i = 0; i < f->n; i++) {
+        some[i] = e[i] >= greatest ? f->x[i] : mean;
+    }
+    exaone_encode_range(f->n, some, lo, hi);
+}
+
 void exaone_encode_fit_affine(int n, const float *x, const float *w, float top, int down, float *d, float *m) {
     affine_fit f = {.x = x, .w = w, .n = n, .down = down, .top = top};
-    float lo, hi;
+    float lo, hi, some_lo, some_hi;
     exaone_encode_range(n, x, &lo, &hi);
     for (int i = 0; i < n; i++) {
         f.sw += w[i];
@@ -377,18 +335,16 @@ void exaone_encode_fit_affine(int n, const float *x, const float *w, float top, 
     f.d = (hi - lo) / top;
     f.m = -lo;
     f.gain = -HUGE_VALF;
-    exaone_encode_lanes lanes;
-    float grow = 0.07f * top > 1 ? 0.07f * top : 1;
-    for (int side = 0; side < 3; side++) { /* the range shrinks or grows at the lower end, at both, at the upper one */
-        for (int k = 0; k < LANES; k++) {
-            lanes.d[k] = (hi - lo) / (top + grow * (0.5f - 1.5f * (float)k / (LANES - 1)));
-            lanes.m[k] = -(lo + 0.5f * (float)side * ((hi - lo) - lanes.d[k] * top));
-        }
-        try_affines(&f, &lanes);
+    try_range(&f, lo, hi);
+    weighted_range(&f, &some_lo, &some_hi);
+    some_lo = down && some_lo > 0 ? 0 : some_lo;
+    if (some_hi - some_lo < 0.9f * (hi - lo) && some_hi - some_lo > 0x1p-60f) {
+        try_range(&f, some_lo, some_hi);
     }
     for (int round = 0; round < 2; round++) { /* around the best: itself, then seven of its neighbours */
-        float before = f.gain, by = (round ? 0.015f : 0.04f), d0 = f.d, m0 = f.m;
         static const int8_t way[LANES][2] = {{0, 0}, {1, 1}, {1, 0}, {0, 1}, {-1, -1}, {-1, 0}, {0, -1}, {1, 2}};
+        exaone_encode_lanes lanes;
+        float before = f.gain, by = (round ? 0.015f : 0.04f), d0 = f.d, m0 = f.m;
         for (int k = 0; k < LANES; k++) {
             lanes.d[k] = d0 * (1 + by * (float)way[k][0]);
             lanes.m[k] = m0 + d0 * top * by * 0.5f * (float)way[k][1];

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "quant/encode_lanes.h"
+
 enum { EXAONE_ENCODE_SUPER = 256 }; /* elements of the largest block */
 
 /* The levels of a scale-only type: whole numbers lo..hi, or the 16 values of the nonlinear table. */
@@ -39,7 +41,6 @@ exaone_encode_sums exaone_encode_scale_pass(int n, const float *x, const float *
 exaone_encode_sums exaone_encode_affine_pass(int n, const float *x, const float *w, float top, float d, float m, float *q);
 
 /* Eight candidates in one pass: lane k looks at decoded = d[k] * q - m[k] with q next to (x + m[k]) * id[k]. */
-enum { EXAONE_ENCODE_LANES = 8 };
 typedef struct exaone_encode_lanes {
     float id[EXAONE_ENCODE_LANES], d[EXAONE_ENCODE_LANES], m[EXAONE_ENCODE_LANES];
 } exaone_encode_lanes;

@@ -16,6 +16,7 @@ typedef struct scale_type {
     int n_subs, n; /* n_subs * n = 256 */
     exaone_encode_levels levels;
     int lo, hi; /* of the sub-block scales */
+    int rounds; /* of fitting the super-block's scale */
 } scale_type;
 
 typedef struct scale_state {
@@ -26,7 +27,9 @@ typedef struct scale_state {
 } scale_state;
 
 static int clamp_int(float v, int lo, int hi) {
-    return v <= (float)lo ? lo : v >= (float)hi ? hi : (int)lrintf(v);
+    v = v > (float)lo ? v : (float)lo;
+    v = v < (float)hi ? v : (float)hi;
+    return (int)(v + 256.5f) - 256; /* to the next, for the small lo >= -256 here */
 }
 
 static exaone_encode_sums scale_sub(const exaone_encode_block *b, const scale_type *t, int j, float d, int s, float *q) {
@@ -51,26 +54,34 @@ static void scale_settle(const exaone_encode_block *b, const scale_type *t, int 
     state->sums[j] = scale_sub(b, t, j, d, first + best, q);
 }
 
-/* All sub-blocks for one stored d; fits d to the levels and repeats while that lowers the error. */
-static void scale_descend(const exaone_encode_block *b, const scale_type *t, float d, const float *targets,
-                          scale_state *best) {
-    for (int round = 0; round < 4; round++) {
-        scale_state state = {.d = exaone_encode_half(b, d)};
-        float stored = exaone_encode_unhalf(b, state.d), up = 0, down = 0;
-        for (int j = 0; j < t->n_subs; j++) {
-            scale_settle(b, t, j, stored, targets[j], &state);
-            state.e += state.sums[j].e;
-            up += (float)state.s[j] * state.sums[j].qx;
-            down += (float)(state.s[j] * state.s[j]) * state.sums[j].qq;
-        }
-        if (!(state.e < best->e)) {
-            return;
-        }
+/* All sub-blocks for the stored form of d. */
+static void scale_try(const exaone_encode_block *b, const scale_type *t, float d, const float *targets, scale_state *best) {
+    scale_state state = {.d = exaone_encode_half(b, d)};
+    float stored = exaone_encode_unhalf(b, state.d);
+    for (int j = 0; j < t->n_subs; j++) {
+        scale_settle(b, t, j, stored, targets[j], &state);
+        state.e += state.sums[j].e;
+    }
+    if (state.e < best->e) {
         *best = state;
-        if (!(down > 0)) {
+    }
+}
+
+/* Fits d to the levels and tries it, while that lowers the error. */
+static void scale_refit(const exaone_encode_block *b, const scale_type *t, const float *targets, scale_state *best) {
+    for (int round = 0; round < t->rounds; round++) {
+        float before = best->e, up = 0, down = 0;
+        for (int j = 0; j < t->n_subs; j++) {
+            up += (float)best->s[j] * best->sums[j].qx;
+            down += (float)(best->s[j] * best->s[j]) * best->sums[j].qq;
+        }
+        if (!(down > 0) || exaone_encode_half(b, up / down) == best->d) {
             return;
         }
-        d = up / down;
+        scale_try(b, t, up / down, targets, best);
+        if (!(best->e < before)) {
+            return;
+        }
     }
 }
 
@@ -83,9 +94,10 @@ static void scale_choose(const exaone_encode_block *b, const scale_type *t, cons
     }
     scale_state best = {.e = HUGE_VALF};
     for (int i = 0; i < n_more; i++) {
-        scale_descend(b, t, peak / ((float)t->lo + more[i]), targets, &best);
-        scale_descend(b, t, peak / ((float)t->hi - more[i]), targets, &best);
+        scale_try(b, t, peak / ((float)t->lo + more[i]), targets, &best);
+        scale_try(b, t, peak / ((float)t->hi - more[i]), targets, &best);
     }
+    scale_refit(b, t, targets, &best);
     out->d = best.d;
     out->dmin = 0;
     float d = exaone_encode_unhalf(b, best.d), q[32];
@@ -243,12 +255,12 @@ static void affine_choose(const exaone_encode_block *b, const affine_type *t, co
 void exaone_encode_super_choose(int dtype, const exaone_encode_block *b, const float *nearest,
                                 exaone_encode_super_scales *out) {
     static const float more[] = {0, -1.2f};
-    static const scale_type q3 = {16, 16, {-4, 3, NULL}, -32, 31};
-    static const scale_type q6 = {16, 16, {-32, 31, NULL}, -128, 127};
+    static const scale_type q3 = {16, 16, {-4, 3, NULL}, -32, 31, 2};
+    static const scale_type q6 = {16, 16, {-32, 31, NULL}, -128, 127, 2};
     static const affine_type q2 = {16, 16, 3, 15};
     static const affine_type q4 = {8, 32, 15, 63};
     static const affine_type q5 = {8, 32, 31, 63};
-    scale_type iq4 = {8, 32, {-127, 113, nearest}, -32, 31};
+    scale_type iq4 = {8, 32, {-127, 113, nearest}, -32, 31, 2};
     switch (dtype) {
     case EXAONE_Q2_K:
         affine_choose(b, &q2, more, 2, out);
