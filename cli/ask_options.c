@@ -72,7 +72,8 @@ int ask_options_check(const char *command, const ask_options *o) {
             return cli_usage(command, "--stop: the text is empty");
         }
     }
-    return cli_media_check(command, &o->media);
+    int code = cli_media_check(command, &o->media);
+    return code < 0 ? cli_model_check(command, &o->model) : code;
 }
 
 int ask_settings_resolve(const char *command, const ask_options *o, const exaone_engine *engine, bool has_media,
@@ -113,13 +114,12 @@ int ask_settings_resolve(const char *command, const ask_options *o, const exaone
     }
     if (say) {
         if (!s->do_sample) {
-            cli_note("sampling: greedy%s",
-                     o->greedy || !preset ? (o->greedy ? "" : " (the model's generation_config)") : "");
+            cli_say("sampling: greedy%s", o->greedy || !preset ? (o->greedy ? "" : " (the model's generation_config)") : "");
         } else {
-            cli_note("sampling: %s%s%s, temperature %g, top_p %g, top_k %d, presence_penalty %g, seed %llu",
-                     preset ? "preset " : "explicit settings", preset ? preset : "",
-                     !preset || o->preset ? "" : " (chosen from the input)", s->temperature, s->top_p, (int)s->top_k,
-                     s->presence_penalty, (unsigned long long)s->seed);
+            cli_say("sampling: %s%s%s, temperature %g, top_p %g, top_k %d, presence_penalty %g, seed %llu",
+                    preset ? "preset " : "explicit settings", preset ? preset : "",
+                    !preset || o->preset ? "" : " (chosen from the input)", s->temperature, s->top_p, (int)s->top_k,
+                    s->presence_penalty, (unsigned long long)s->seed);
         }
     }
     return -1;

@@ -63,10 +63,17 @@ void cli_options_release(const cli_option *options, size_t n, cli_command_line *
 int cli_fail(const exaone_error *err); /* "exaone: MESSAGE" on standard error; CLI_FAILED */
 int cli_usage(const char *command, const char *fmt, ...) EXAONE_PRINTF(2, 3); /* the same and a hint at --help; CLI_USAGE */
 void cli_note(const char *fmt, ...) EXAONE_PRINTF(1, 2);                      /* one line on standard error */
+void cli_say(const char *fmt, ...) EXAONE_PRINTF(1, 2);                       /* the same, but nothing with --quiet */
+extern bool cli_quiet;                                                        /* --quiet was given: no notes, no progress */
 /* Progress on standard error: a line that the next one replaces and clear removes. Nothing when `show` is false. */
 void cli_progress(bool show, const char *fmt, ...) EXAONE_PRINTF(2, 3);
 void cli_progress_clear(bool show);
-/* All of standard input, or of a file; at most `max` bytes; NULL with the message printed on failure. free() it. */
+/* Is this "-", a pipe or a device? */
+bool cli_input_is_stream(const char *path);
+/* All of standard input (NULL or "-"), of a file or of a pipe; at most `max` bytes; *out ends with a NUL and is the caller's
+ * (free). Errors: EXAONE_ERR_IO, _LIMIT, _MEMORY. */
+EXAONE_MUST_USE exaone_status cli_input_read(const char *path_or_null, size_t max, char **out, size_t *n, exaone_error *err);
+/* The same; NULL with the message printed on failure. */
 char *cli_read_all(const char *path_or_null, size_t max, size_t *n);
 /* Colours: on a terminal, without NO_COLOR (https://no-color.org) and not on a dumb one. */
 bool cli_color(void);
@@ -84,6 +91,8 @@ typedef struct cli_model_options {
 /* The model's path: -m, EXAONE_MODEL, or the built-in one (then *built_in is true). The first two may also name a model in
  * the Hugging Face cache, REPO[:QUANT]. Static or argv memory; NULL: not found, said. */
 const char *cli_model_path(const char *given, bool *built_in);
+/* --cpu and --precision name what exists? Returns -1, or an exit code with the message printed. */
+int cli_model_check(const char *command, const cli_model_options *o);
 /* Opens the engine; NULL with the message printed on failure. Says on standard error when the built-in model is used. */
 exaone_engine *cli_open_engine(const cli_model_options *o, bool no_tokenizer);
 /* The tokenizer of --tokenizer FILE (tokenizer.json, a model folder or a GGUF file), else of the model. Close also after a

@@ -65,8 +65,8 @@ static int perplexity(const eval_options *o, exaone_engine *e) {
         s = chunk_loss(e, ids + at, n, &sum, &err);
         counted += n - 1;
         if (!o->json && s == EXAONE_OK) {
-            cli_note("chunk %zu of %zu: perplexity so far %.4f", at / chunk + 1, (n_ids + chunk - 1) / chunk,
-                     exp(sum / (double)counted));
+            cli_say("chunk %zu of %zu: perplexity so far %.4f", at / chunk + 1, (n_ids + chunk - 1) / chunk,
+                    exp(sum / (double)counted));
         }
     }
     free(ids);
@@ -364,6 +364,9 @@ int cmd_eval(int argc, char **argv) {
     int code = cli_options_parse("eval", options, N, argc, argv, &line);
     if (code < 0 && (line.n_words || !o.text == !o.cases)) {
         code = cli_usage("eval", "give one of --text FILE and --cases FILE");
+    }
+    if (code < 0) {
+        code = cli_model_check("eval", &o.model);
     }
     if (code < 0) {
         cli_catch_interrupt();

@@ -168,7 +168,11 @@ int cmd_forward(int argc, char **argv) {
     cli_command_line line;
     int code = cli_options_parse("forward", options, N, argc, argv, &line);
     if (code < 0) {
-        code = line.n_words ? cli_usage("forward", "unexpected argument %s", line.words[0]) : check_and_run(&o);
+        code = line.n_words ? cli_usage("forward", "unexpected argument %s", line.words[0])
+                            : cli_model_check("forward", &o.model);
+    }
+    if (code < 0) {
+        code = check_and_run(&o);
     }
     cli_options_release(options, N, &line);
     return code;

@@ -11,7 +11,7 @@ static int inspect(const char *given, const char *mmproj, int64_t n_ctx, bool js
         return CLI_FAILED;
     }
     if (built_in) {
-        cli_note("no FILE or DIR given: this is the built-in tiny model");
+        cli_say("no FILE or DIR given: this is the built-in tiny model");
     }
     exaone_error err = {0};
     char *text = NULL;

@@ -40,14 +40,15 @@ static exaone_status base_config(const preprocess_options *o, exaone_processor_c
     return status;
 }
 
-/* Reads digits up to `stop` (a character of it is stepped over) or the end; false when that is no number below 2^32. */
+/* Reads digits up to `stop` (a character of it is stepped over) or the end; false when that is no number from 1 to 2^32 - 1.
+ */
 static bool read_side(const char **text, const char *stop, uint32_t *out) {
     uint64_t v = 0;
     const char *p = *text;
     for (; *p >= '0' && *p <= '9' && v <= UINT32_MAX; p++) {
         v = 10 * v + (uint64_t)(*p - '0');
     }
-    if (p == *text || v > UINT32_MAX || (*stop ? !*p || !strchr(stop, *p) : *p != 0)) {
+    if (v == 0 || v > UINT32_MAX || (*stop ? !*p || !strchr(stop, *p) : *p != 0)) {
         return false;
     }
     *out = (uint32_t)v;

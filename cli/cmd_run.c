@@ -141,7 +141,7 @@ static exaone_status build_chat(exaone_chat *chat, const run_options *o, const c
 static exaone_status add_tools(exaone_chat *chat, const char *path, exaone_error *err) {
     size_t n;
     char *text = NULL;
-    exaone_status s = exaone_file_read(path, 16 << 20, &text, &n, err);
+    exaone_status s = cli_input_read(path, 16 << 20, &text, &n, err);
     if (s == EXAONE_OK) {
         s = exaone_chat_set_tools(chat, text, n, err);
         s = s == EXAONE_OK ? s : exaone_fail_context(err, s, "%.200s", path);
@@ -189,6 +189,30 @@ static int answer(const run_options *o, const char *prompt, exaone_engine *e, as
     return code;
 }
 
+/* Standard input can be read once. -1, or an exit code with the message printed. */
+static int check_inputs(const run_options *o, bool prompt_from_stdin) {
+    const cli_list *lists[] = {&o->images, &o->videos};
+    const char *first = prompt_from_stdin ? "the prompt" : o->tools && strcmp(o->tools, "-") == 0 ? "--tools -" : NULL;
+    if (prompt_from_stdin && o->tools && strcmp(o->tools, "-") == 0) {
+        return cli_usage("run", "the prompt and --tools - both want standard input; give the prompt as an argument");
+    }
+    for (size_t k = 0; k < 2; k++) {
+        const char *name = k ? "--video" : "--image";
+        for (size_t i = 0; i < lists[k]->n; i++) {
+            const char *item = lists[k]->items[i];
+            if (!*item) {
+                return cli_usage("run", "%s: the file name is empty", name);
+            }
+            if (strcmp(item, "-") == 0 && first) {
+                return cli_usage("run", "%s and %s - both want standard input%s", first, name,
+                                 prompt_from_stdin ? "; give the prompt as an argument" : "");
+            }
+            first = strcmp(item, "-") == 0 ? (k ? "--video -" : "--image -") : first;
+        }
+    }
+    return -1;
+}
+
 /* The prompt from its argument, -p, -f or standard input. free() it. */
 static char *read_prompt(const run_options *o, const cli_command_line *line, int *code) {
     const char *text = o->prompt ? o->prompt : line->n_words ? line->words[0] : NULL;
@@ -197,13 +221,19 @@ static char *read_prompt(const run_options *o, const cli_command_line *line, int
         *code = cli_usage("run", "more than one prompt: quote it, or give one of PROMPT, -p and -f");
         return NULL;
     }
+    text = text && !o->prompt && strcmp(text, "-") == 0 ? NULL : text; /* `exaone run -` */
+    int fault = check_inputs(o, !text && (!o->file || strcmp(o->file, "-") == 0));
+    if (fault >= 0) {
+        *code = fault;
+        return NULL;
+    }
     size_t n = 0;
     char *prompt = text ? strdup(text) : NULL;
     if (text && !prompt) {
         cli_note("out of memory");
         return NULL;
     }
-    if (!text && !o->file && isatty(STDIN_FILENO)) {
+    if (!text && !o->file && !line->n_words && isatty(STDIN_FILENO)) {
         *code = cli_usage("run", "no prompt: give it as an argument, with -p, -f FILE or on standard input");
         return NULL;
     }

@@ -8,9 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/buf.h"
-#include "base/file.h"
-
 const cli_command cli_commands[] = {
     {"run", "exaone run [options] [PROMPT]", "Answer one prompt, with images or videos if given.",
      "The prompt is the argument, -p, -f FILE or standard input. Thinking is on unless --no-think.\n\n"
@@ -115,8 +112,23 @@ void cli_note(const char *fmt, ...) {
     fputc('\n', stderr);
 }
 
+bool cli_quiet;
+
+void cli_say(const char *fmt, ...) {
+    va_list args;
+    if (cli_quiet) {
+        return;
+    }
+    clear_line();
+    va_start(args, fmt);
+    fprintf(stderr, "exaone: ");
+    vfprintf(stderr, fmt, args);
+    va_end(args);
+    fputc('\n', stderr);
+}
+
 void cli_progress(bool show, const char *fmt, ...) {
-    if (show) {
+    if (show && !cli_quiet) {
         va_list args;
         va_start(args, fmt);
         fputs("\r\033[K", stderr);
@@ -137,35 +149,6 @@ void cli_progress_clear(bool show) {
 bool cli_color(void) {
     const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
     return isatty(STDOUT_FILENO) && !(no_color && *no_color) && !(term && strcmp(term, "dumb") == 0);
-}
-
-char *cli_read_all(const char *path, size_t max, size_t *n) {
-    if (path && strcmp(path, "-") != 0) {
-        exaone_error err = {0};
-        char *text;
-        if (exaone_file_read(path, max, &text, n, &err) != EXAONE_OK) {
-            cli_fail(&err);
-            return NULL;
-        }
-        return text;
-    }
-    exaone_buf b;
-    exaone_buf_init(&b, max);
-    char part[16384];
-    size_t got;
-    while ((got = fread(part, 1, sizeof part, stdin)) > 0 && exaone_buf_append(&b, part, got)) {
-    }
-    if (b.failed || ferror(stdin)) {
-        cli_note(b.failed ? "standard input is longer than %zu bytes" : "standard input cannot be read (limit %zu bytes)",
-                 max);
-        exaone_buf_release(&b);
-        return NULL;
-    }
-    char *text = exaone_buf_take(&b, n);
-    if (!text) {
-        cli_note("out of memory");
-    }
-    return text;
 }
 
 bool cli_write(const char *bytes, size_t n) {
@@ -210,11 +193,15 @@ static const cli_command *find(const char *name) {
 }
 
 static int unknown_command(const char *name) {
+    if (name[0] == '-') {
+        fprintf(stderr, "exaone: %s comes behind a command: exaone run %s ...\n", name, name);
+        return CLI_USAGE;
+    }
     const char *near = NULL;
-    size_t best = 4;
+    size_t best = 3;
     for (const cli_command *c = cli_commands; c->name; c++) {
         size_t d = cli_distance(name, c->name);
-        if (d < best) {
+        if (d < best && d < strlen(name)) {
             best = d;
             near = c->name;
         }

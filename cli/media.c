@@ -46,32 +46,14 @@ static char *resolve(const char *folder, const char *path) {
     return folder && path[0] != '/' ? exaone_path_join(folder, path) : exaone_mem_string(path, strlen(path));
 }
 
-static exaone_status read_stdin(size_t max, uint8_t **bytes, size_t *n, exaone_error *err) {
-    exaone_buf b;
-    exaone_buf_init(&b, max);
-    char part[65536];
-    size_t got;
-    while ((got = fread(part, 1, sizeof part, stdin)) > 0 && exaone_buf_append(&b, part, got)) {
-    }
-    exaone_status status = EXAONE_OK;
-    if (b.failed) {
-        status = exaone_fail(err, EXAONE_ERR_LIMIT, "standard input is longer than %zu bytes", max);
-    } else if (ferror(stdin) || b.len == 0) {
-        status = exaone_fail(err, EXAONE_ERR_IO, "standard input cannot be read or is empty");
-    }
-    *bytes = status == EXAONE_OK ? (uint8_t *)exaone_buf_take(&b, n) : NULL;
-    if (status == EXAONE_OK && !*bytes) {
-        status = exaone_fail_memory(err, "standard input", b.len);
-    }
-    exaone_buf_release(&b);
-    return status;
-}
-
-/* Bytes of a source that is not a plain path; "-" is standard input. */
+/* Bytes of a source that is not a file: a pipe, "-" for standard input, a data URI, an address. */
 static exaone_status read_bytes(const char *source, const cli_media_options *o, size_t max, uint8_t **bytes, size_t *n,
                                 exaone_error *err) {
-    if (strcmp(source, "-") == 0) {
-        return read_stdin(max, bytes, n, err);
+    if (cli_input_is_stream(source)) {
+        char *text;
+        exaone_status status = cli_input_read(source, max, &text, n, err);
+        *bytes = (uint8_t *)text;
+        return status == EXAONE_OK && *n == 0 ? exaone_fail(err, EXAONE_ERR_IO, "there is nothing to read") : status;
     }
     exaone_source_options s;
     exaone_source_options_init(&s);
@@ -83,7 +65,7 @@ static exaone_status read_bytes(const char *source, const cli_media_options *o, 
 }
 
 static bool is_path(const char *source) {
-    return strcmp(source, "-") != 0 && exaone_source_classify(source) == EXAONE_SOURCE_PATH;
+    return !cli_input_is_stream(source) && exaone_source_classify(source) == EXAONE_SOURCE_PATH;
 }
 
 static exaone_status decode_image(const cli_medium *m, const char *source, const cli_media_options *o, exaone_image *image,
@@ -223,10 +205,27 @@ static exaone_status load_video(const cli_medium *m, const cli_media_options *o,
     return status;
 }
 
+/* The library's names of settings become those of the command line. */
+static void name_options(exaone_error *err) {
+    static const char *const names[][2] = {
+        {"the option allow_url", "--allow-url"}, {"the option allow_private", "--allow-private-url"},
+        {"num_frames", "--video-frames"},        {"min_frames", "--video-min-frames"},
+        {"max_frames", "--video-max-frames"},    {" fps", " --video-fps"}};
+    for (size_t i = 0; i < CLI_COUNT(names); i++) {
+        char *at = strstr(err->message, names[i][0]);
+        char after = at ? at[strlen(names[i][0])] : 'x';
+        if (at && !strchr("_abcdefghijklmnopqrstuvwxyz", after ? after : ' ')) {
+            char rest[sizeof err->message];
+            snprintf(rest, sizeof rest, "%s", at + strlen(names[i][0]));
+            snprintf(at, sizeof err->message - (size_t)(at - err->message), "%s%s", names[i][1], rest);
+        }
+    }
+}
+
 exaone_status cli_media_load(const cli_medium *m, const cli_media_options *o, const exaone_processor_config *config,
                              const exaone_parallel *parallel, bool keep_resized, exaone_pixels *pixels,
                              exaone_video_info *info, exaone_error *err) {
-    if (!m->source && !m->frames) {
+    if (m->source ? !*m->source : !m->frames) {
         return exaone_fail(err, EXAONE_ERR_ARGUMENT, "%s without a path", m->is_video ? "a video" : "an image");
     }
     exaone_status status;
@@ -239,6 +238,9 @@ exaone_status cli_media_load(const cli_medium *m, const cli_media_options *o, co
             status = exaone_preprocess_image(&image, &config->image, parallel, keep_resized, pixels, err);
         }
         exaone_image_release(&image);
+    }
+    if (status != EXAONE_OK && err) {
+        name_options(err);
     }
     if (status != EXAONE_OK && err && m->source && !strstr(err->message, m->source)) {
         status = exaone_fail_context(err, status, "%.200s", strcmp(m->source, "-") == 0 ? "standard input" : m->source);

@@ -36,6 +36,10 @@ static const char *built_in_path(void) {
 
 const char *cli_model_path(const char *given, bool *built_in) {
     *built_in = false;
+    if (given && !*given) {
+        cli_note("the path of the model is empty");
+        return NULL;
+    }
     if (given) {
         return cli_hub_model(given);
     }
@@ -52,7 +56,21 @@ const char *cli_model_path(const char *given, bool *built_in) {
 }
 
 static void say_built_in(void) {
-    cli_note("using the built-in tiny model, a toy; for the 33B: exaone pull, then -m with its name");
+    cli_say("using the built-in tiny model, a toy; for the 33B: exaone pull, then -m with its name");
+}
+
+int cli_model_check(const char *command, const cli_model_options *o) {
+    static const char *const levels[] = {"scalar", "avx2"}, *const precisions[] = {"auto", "f32"};
+    if (o->model && !*o->model) {
+        return cli_usage(command, "--model: the path is empty");
+    }
+    if (o->cpu && strcmp(o->cpu, levels[0]) != 0 && strcmp(o->cpu, levels[1]) != 0) {
+        return cli_usage(command, "--cpu %s: want %s or %s", o->cpu, levels[0], levels[1]);
+    }
+    if (o->precision && strcmp(o->precision, precisions[0]) != 0 && strcmp(o->precision, precisions[1]) != 0) {
+        return cli_usage(command, "--precision %s: want %s or %s", o->precision, precisions[0], precisions[1]);
+    }
+    return -1;
 }
 
 exaone_engine *cli_open_engine(const cli_model_options *o, bool no_tokenizer) {
@@ -65,10 +83,6 @@ exaone_engine *cli_open_engine(const cli_model_options *o, bool no_tokenizer) {
         say_built_in();
     }
     const char *p = o->precision ? o->precision : "auto";
-    if (strcmp(p, "f32") != 0 && strcmp(p, "auto") != 0) {
-        cli_note("--precision %s: want auto or f32", p);
-        return NULL;
-    }
     exaone_engine_options options = {.precision = strcmp(p, "f32") == 0 ? EXAONE_PRECISION_F32 : EXAONE_PRECISION_AUTO,
                                      .mmproj = o->mmproj,
                                      .cpu_level = o->cpu,
@@ -84,8 +98,8 @@ exaone_engine *cli_open_engine(const cli_model_options *o, bool no_tokenizer) {
     char hex[65] = "";
     const char *text = exaone_engine_chat_template(engine, &n);
     if (text && !no_tokenizer && !exaone_template_identify(text, n, hex)) {
-        cli_note("the model file's chat template is unknown (sha256 %.16s...); the built-in EXAONE 4.5 template is used",
-                 hex);
+        cli_say("the model file's chat template is unknown (sha256 %.16s...); the built-in EXAONE 4.5 template is used",
+                hex);
     }
     return engine;
 }

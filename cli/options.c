@@ -29,6 +29,7 @@ static void show_help(const char *name, const cli_option *options, size_t n) {
                  o->argument ? " " : "", o->argument ? o->argument : "");
         printf(strlen(left) <= 30 ? "  %-30s %s\n" : "  %s\n                                 %s\n", left, o->help);
     }
+    printf("  %-30s %s\n", "-q, --quiet", "no notes and no progress on standard error, errors only");
     printf("  %-30s %s\n", "-h, --help", "this text");
     if (c && c->details) {
         printf("\n%s\n", c->details);
@@ -56,14 +57,17 @@ size_t cli_distance(const char *a, const char *b) {
     return row[m];
 }
 
+/* The nearest name: one that the word begins or that begins the word goes before few changed letters. */
 static int unknown_option(const char *command, const char *word, const cli_option *options, size_t n) {
     const char *near = NULL;
-    size_t best = 4;
-    for (size_t i = 0; i < n; i++) {
-        size_t d = cli_distance(word, options[i].name);
+    size_t len = strlen(word), best = len / 3 + 1; /* a third of the letters may be wrong */
+    for (size_t i = 0; i < n && len > 2; i++) {
+        const char *name = options[i].name;
+        bool begins = len > 3 && (strncmp(word, name, len) == 0 || strncmp(word, name, strlen(name)) == 0);
+        size_t d = begins ? 0 : cli_distance(word, name);
         if (d < best) {
             best = d;
-            near = options[i].name;
+            near = name;
         }
     }
     return near ? cli_usage(command, "unknown option %s; did you mean %s?", word, near)
@@ -172,6 +176,10 @@ int cli_options_parse(const char *name, const cli_option *options, size_t n, int
         }
         const char *equals = word[1] == '-' ? strchr(word, '=') : NULL;
         const cli_option *o = find(options, n, word, equals ? (size_t)(equals - word) : strlen(word));
+        if (!o && (strcmp(word, "--quiet") == 0 || strcmp(word, "-q") == 0)) {
+            cli_quiet = true;
+            continue;
+        }
         if (!o) {
             return unknown_option(name, word, options, n);
         }

@@ -24,6 +24,15 @@ run_it "$exaone" run --image $image --no-think -f "$work/prompt"
 exactly "the prompt from a file" 0 "0:37"
 run_it "$exaone" run --image $image --no-think <"$work/prompt"
 exactly "the prompt from standard input" 0 "0:37"
+run_it "$exaone" run --image $image --no-think - <"$work/prompt"
+exactly "the prompt from -" 0 "0:37"
+run_it "$exaone" run --image <(cat $image) --no-think -f <(cat "$work/prompt")
+exactly "image and prompt from pipes" 0 "0:37"
+run_it "$exaone" run --quiet --image $image --no-think "$ask"
+exactly "--quiet answers" 0 "0:37"
+if [ -s "$work/err" ]; then fail "--quiet says nothing else"; else pass "--quiet says nothing else"; fi
+run_it "$exaone" run -q --image "$work/none.png" x
+complains "errors are never quiet" 1 "none.png"
 run_it "$exaone" run --image $image --no-think -p "$ask"
 exactly "the prompt with -p" 0 "0:37"
 
@@ -127,6 +136,8 @@ cat >"$work/tools.json" <<'JSON'
 JSON
 run_it "$exaone" run --json --no-think --tools "$work/tools.json" "Hello"
 expect "--tools" 0 '"tool_calls": ['
+run_it "$exaone" run --json --no-think --tools <(cat "$work/tools.json") "Hello"
+expect "--tools from a pipe" 0 '"tool_calls": ['
 
 # a terminal: reasoning dimmed; NO_COLOR and pipes get no escapes
 if command -v script >/dev/null; then

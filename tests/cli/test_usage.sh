@@ -30,6 +30,25 @@ done
 
 run_it "$exaone" run --imgae x y
 complains "nearest option" 2 "did you mean --image?"
+run_it "$exaone" run --presence 1 x
+complains "the option that the word begins" 2 "did you mean --presence-penalty?"
+run_it "$exaone" run -x hi
+complains "no wild suggestion" 2 "unknown option -x"
+if grep -q "did you mean" "$work/err"; then fail "no wild suggestion for -x"; else pass "no wild suggestion for -x"; fi
+run_it "$exaone" -m models/tiny run hi
+complains "an option before the command" 2 "-m comes behind a command"
+run_it "$exaone" run --cpu bogus x
+complains "an unknown level" 2 "--cpu bogus: want scalar or avx2"
+run_it "$exaone" run -m "" x
+complains "an empty model path" 2 "--model: the path is empty"
+run_it "$exaone" run --image "" x
+complains "an empty image path" 2 "--image: the file name is empty"
+run_it "$exaone" run --image - <examples/media/time.png
+complains "standard input for two things" 2 "the prompt and --image - both want standard input"
+run_it "$exaone" run --image - --video - x <examples/media/time.png
+complains "standard input for two media" 2 "--image - and --video - both want standard input"
+run_it "$exaone" run --tools - --image - x <examples/media/time.png
+complains "standard input for tools and an image" 2 "--tools - and --image - both"
 run_it "$exaone" run --temp hot x
 complains "a word for a number" 2 "--temp hot: want a number from 0 to"
 run_it "$exaone" run --top-p 1.5 x
@@ -83,6 +102,8 @@ run_it "$exaone" forward --in x --out y --precision bf16
 complains "only f32" 2 "bf16"
 run_it "$exaone" forward --in x --out y --calls 3,x
 complains "lengths of calls" 2 "--calls 3,x"
+run_it "$exaone" preprocess --size 0x10
+complains "a size of nothing" 2 "--size 0x10: want HEIGHTxWIDTH"
 run_it "$exaone" preprocess --size 10
 complains "a size of one number" 2 "--size 10"
 
@@ -97,9 +118,11 @@ complains "no such image" 1 "none.png"
 run_it "$exaone" run --image "$work/bad.gguf" x
 complains "a file that is no image" 1 "bad.gguf"
 run_it "$exaone" run --image http://127.0.0.1:9/x.png x
-complains "addresses are off" 1 "http"
+complains "addresses are off" 1 "unless --allow-url is set"
 run_it "$exaone" run --allow-url --image http://127.0.0.1:9/x.png x
-complains "private addresses stay off" 1 "127.0.0.1"
+complains "private addresses stay off" 1 "only with --allow-private-url"
+run_it "$exaone" run --video-frames 1000 --video tests/eval/tiny/files/video-000 x
+complains "more frames than there are" 1 "decrease --video-frames or --video-fps"
 run_it "$exaone" run --tools "$work/bad.gguf" x
 complains "tools that are no JSON" 1 "bad.gguf"
 run_it "$exaone" forward -m models/tiny --in "$work/bad.gguf" --out "$work/x"
