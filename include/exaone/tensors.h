@@ -101,7 +101,8 @@ EXAONE_API uint64_t exaone_tensor_elements(const exaone_tensor *t);
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_tensors_load(const char *path, exaone_tensors **out, exaone_error *err);
 
 /* Writes a safetensors file: wider types first, then by name, so that equal sets give equal files and all data is aligned.
- * The old file stays until the new one is complete. */
+ * The old file stays until the new one is complete; a symbolic link stays one and its target is written; a pipe or device is
+ * written through. */
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_tensors_save(const exaone_tensors *set, const char *path, exaone_error *err);
 
 #ifdef __cplusplus

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/output.h"
 #include "base/mem.h"
 
 /* Opens a regular file; *size is its length. -1 with the message written on failure. */
@@ -123,28 +124,18 @@ static bool write_all(int fd, const char *bytes, size_t size) {
 }
 
 exaone_status exaone_file_write(const char *path, const void *bytes, size_t size, exaone_error *err) {
-    size_t room = strlen(path) + 32;
-    char *tmp = malloc(room);
-    if (!tmp) {
-        return exaone_fail_memory(err, "a file name", room);
+    exaone_output out;
+    exaone_status status = exaone_output_open(path, &out, err);
+    if (status) {
+        return status;
     }
-    snprintf(tmp, room, "%s.tmp.%ld", path, (long)getpid());
-    int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    bool ok = fd >= 0 && write_all(fd, bytes, size) && fsync(fd) == 0;
-    int saved = errno;
-    if (fd >= 0 && close(fd) != 0 && ok) {
-        saved = errno;
-        ok = false;
+    int fault = write_all(out.fd, bytes, size) ? exaone_output_sync(&out) : errno ? errno : EIO;
+    if (fault) {
+        exaone_output_abort(&out);
+    } else {
+        fault = exaone_output_commit(&out);
     }
-    if (ok && rename(tmp, path) != 0) {
-        saved = errno;
-        ok = false;
-    }
-    if (!ok && fd >= 0) {
-        unlink(tmp);
-    }
-    free(tmp);
-    return ok ? EXAONE_OK : exaone_fail(err, EXAONE_ERR_IO, "cannot write %s: %s", path, strerror(saved));
+    return fault ? exaone_fail(err, EXAONE_ERR_IO, "cannot write %s: %s", path, strerror(fault)) : EXAONE_OK;
 }
 
 bool exaone_file_is_dir(const char *path) {

@@ -24,7 +24,7 @@ void exaone_map_forget(const void *bytes, size_t n);
  */
 EXAONE_MUST_USE exaone_status exaone_file_read(const char *path, size_t max, char **out, size_t *size, exaone_error *err);
 
-/* Writes PATH.tmp.PID, syncs, renames: the old file or the whole new one, never half. */
+/* Writes a whole file, by the rules of output.h: the old file or the new one, never half. */
 EXAONE_MUST_USE exaone_status exaone_file_write(const char *path, const void *bytes, size_t size, exaone_error *err);
 
 bool exaone_file_is_dir(const char *path);

@@ -2,43 +2,31 @@
 #include "weights/writer.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/error.h"
 #include "base/mem.h"
 
 static void release(exaone_writer *w) {
-    if (w->file) {
-        fclose(w->file);
-    }
     free(w->path);
-    free(w->tmp);
-    *w = (exaone_writer){0};
+    *w = (exaone_writer){.out.fd = -1};
 }
 
 exaone_status exaone_writer_open(const char *path, exaone_writer *w, exaone_error *err) {
-    *w = (exaone_writer){0};
-    size_t room = strlen(path) + 32;
-    w->path = exaone_mem_string(path, strlen(path));
-    w->tmp = exaone_mem_array(room, 1);
-    if (!w->path || !w->tmp) {
+    *w = (exaone_writer){.out.fd = -1, .path = exaone_mem_string(path, strlen(path))};
+    if (!w->path) {
+        return exaone_fail_memory(err, "a file name", strlen(path));
+    }
+    exaone_status status = exaone_output_open(path, &w->out, err);
+    if (status) {
         release(w);
-        return exaone_fail_memory(err, "a file name", room);
+        return status;
     }
-    snprintf(w->tmp, room, "%s.tmp.%ld", path, (long)getpid());
-    int fd = open(w->tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd >= 0) {
-        w->file = fdopen(fd, "wb");
-        if (!w->file) {
-            close(fd);
-            unlink(w->tmp);
-        }
-    }
+    w->file = fdopen(w->out.fd, "wb");
     if (!w->file) {
         int saved = errno;
+        exaone_output_abort(&w->out);
         release(w);
         return exaone_fail(err, EXAONE_ERR_IO, "cannot write %s: %s", path, strerror(saved));
     }
@@ -67,13 +55,17 @@ void exaone_writer_pad(exaone_writer *w, uint64_t alignment) {
 
 exaone_status exaone_writer_finish(exaone_writer *w, exaone_error *err) {
     if (w->file) {
-        if (!w->saved_errno && (fflush(w->file) != 0 || fsync(fileno(w->file)) != 0)) {
+        if (!w->saved_errno && fflush(w->file) != 0) {
             w->saved_errno = errno;
+        }
+        if (!w->saved_errno) {
+            w->saved_errno = exaone_output_sync(&w->out);
         }
         if (fclose(w->file) != 0 && !w->saved_errno) {
             w->saved_errno = errno;
         }
         w->file = NULL;
+        w->out.fd = -1;
     }
     return w->saved_errno ? exaone_fail(err, EXAONE_ERR_IO, "cannot write %s: %s", w->path, strerror(w->saved_errno))
                           : EXAONE_OK;
@@ -81,19 +73,24 @@ exaone_status exaone_writer_finish(exaone_writer *w, exaone_error *err) {
 
 exaone_status exaone_writer_commit(exaone_writer *w, exaone_error *err) {
     exaone_status status = exaone_writer_finish(w, err);
-    if (status == EXAONE_OK && rename(w->tmp, w->path) != 0) {
-        status = exaone_fail(err, EXAONE_ERR_IO, "cannot write %s: %s", w->path, strerror(errno));
-    }
     if (status) {
-        unlink(w->tmp);
+        exaone_writer_abort(w);
+        return status;
     }
+    int fault = exaone_output_commit(&w->out);
+    status = fault ? exaone_fail(err, EXAONE_ERR_IO, "cannot write %s: %s", w->path, strerror(fault)) : EXAONE_OK;
     release(w);
     return status;
 }
 
 void exaone_writer_abort(exaone_writer *w) {
-    if (w->tmp) {
-        unlink(w->tmp);
+    if (!w->path) {
+        return;
     }
+    if (w->file) {
+        fclose(w->file);
+        w->out.fd = -1;
+    }
+    exaone_output_abort(&w->out);
     release(w);
 }

@@ -1,15 +1,17 @@
-/* Writing a large file piece by piece: the old file stays until the new one is complete. */
+/* Writing a large file piece by piece: the old file stays until the new one is complete (base/output.h). */
 #ifndef EXAONE_WEIGHTS_WRITER_H
 #define EXAONE_WEIGHTS_WRITER_H
 
 #include <stdint.h>
 #include <stdio.h>
 
+#include "base/output.h"
 #include "exaone/status.h"
 
 typedef struct exaone_writer {
-    FILE *file; /* PATH.tmp.PID */
-    char *path, *tmp;
+    FILE *file; /* of out.fd */
+    exaone_output out;
+    char *path;    /* the caller's spelling */
     uint64_t size; /* bytes written */
     int saved_errno;
 } exaone_writer;

@@ -1,0 +1,150 @@
+/* Writing files: whole or not at all, through links, and into pipes without replacing them. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "../support/scratch.h"
+#include "base/file.h"
+#include "base/output.h"
+#include "exaone/tensors.h"
+
+static void write_text(const char *path, const char *text) {
+    exaone_error err = {0};
+    assert_int_equal(exaone_file_write(path, text, strlen(text), &err), EXAONE_OK);
+}
+
+static void assert_holds(const char *path, const char *text) {
+    char *bytes;
+    size_t n;
+    exaone_error err = {0};
+    assert_int_equal(exaone_file_read(path, 1000, &bytes, &n, &err), EXAONE_OK);
+    assert_string_equal(bytes, text);
+    free(bytes);
+}
+
+static mode_t kind(const char *path) {
+    struct stat st;
+    assert_int_equal(lstat(path, &st), 0);
+    return st.st_mode;
+}
+
+static void assert_no_temporary(const char *path) {
+    char tmp[400];
+    snprintf(tmp, sizeof tmp, "%s.tmp.%ld", path, (long)getpid());
+    assert_int_equal(access(tmp, F_OK), -1);
+}
+
+static void a_file_keeps_its_rights(void **state) {
+    (void)state;
+    const char *path = scratch_write_text("plain", "old");
+    assert_int_equal(chmod(path, 0640), 0);
+    write_text(path, "new");
+    assert_holds(path, "new");
+    assert_int_equal(kind(path) & 0777, 0640);
+    assert_no_temporary(path);
+}
+
+static void an_aborted_file_changes_nothing(void **state) {
+    (void)state;
+    const char *path = scratch_write_text("kept", "old");
+    exaone_output out;
+    exaone_error err = {0};
+    assert_int_equal(exaone_output_open(path, &out, &err), EXAONE_OK);
+    assert_int_equal(write(out.fd, "x", 1), 1);
+    exaone_output_abort(&out);
+    assert_holds(path, "old");
+    assert_no_temporary(path);
+}
+
+/* The link stays a link; what it leads to is written, also through two links and when nothing is there yet. */
+static void a_link_is_followed(void **state) {
+    (void)state;
+    const char *target = scratch_write_text("folder/target", "old");
+    const char *second = scratch_path("folder/second"), *first = scratch_path("first");
+    assert_int_equal(symlink("target", second), 0);
+    assert_int_equal(symlink("folder/second", first), 0);
+    write_text(first, "new");
+    assert_true(S_ISLNK(kind(first)) && S_ISLNK(kind(second)) && S_ISREG(kind(target)));
+    assert_holds(target, "new");
+    const char *dangling = scratch_path("dangling");
+    assert_int_equal(symlink("folder/fresh", dangling), 0);
+    write_text(dangling, "made");
+    assert_true(S_ISLNK(kind(dangling)));
+    assert_holds(scratch_path("folder/fresh"), "made");
+}
+
+static void a_circle_of_links_is_an_error(void **state) {
+    (void)state;
+    const char *a = scratch_path("circle-a"), *b = scratch_path("circle-b");
+    assert_int_equal(symlink("circle-b", a), 0);
+    assert_int_equal(symlink("circle-a", b), 0);
+    exaone_error err = {0};
+    assert_int_equal(exaone_file_write(a, "x", 1, &err), EXAONE_ERR_IO);
+    assert_non_null(strstr(err.message, "circle-a"));
+}
+
+/* The reading end is opened first, so that nothing blocks; what is written stays far below the pipe's 64 KiB. */
+static void a_pipe_is_written_through(void **state) {
+    (void)state;
+    const char *path = scratch_path("pipe"), *link = scratch_path("link-to-pipe");
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(symlink("pipe", link), 0);
+    int fd = open(path, O_RDONLY | O_NONBLOCK);
+    assert_true(fd >= 0);
+    char got[4096];
+    write_text(link, "through");
+    assert_int_equal(read(fd, got, sizeof got), 7);
+    assert_memory_equal(got, "through", 7);
+    assert_true(S_ISFIFO(kind(path)) && S_ISLNK(kind(link)));
+    assert_no_temporary(path);
+
+    exaone_tensors *set = exaone_tensors_new();
+    float x[2] = {1, 2};
+    exaone_error err = {0};
+    assert_int_equal(exaone_tensors_add(set, "x", EXAONE_F32, 1, (const uint64_t[]){2}, x, &err), EXAONE_OK);
+    assert_int_equal(exaone_tensors_save(set, path, &err), EXAONE_OK);
+    assert_true(read(fd, got, sizeof got) > 16);
+    assert_true(S_ISFIFO(kind(path)));
+    exaone_tensors_free(set);
+    close(fd);
+}
+
+/* The descriptor's file itself is written, not a new file of the same name. */
+static void a_descriptor_is_written_through(void **state) {
+    (void)state;
+    const char *path = scratch_write_text("opened", "");
+    int fd = open(path, O_RDWR);
+    assert_true(fd >= 0);
+    char name[40], got[8] = {0};
+    snprintf(name, sizeof name, "/dev/fd/%d", fd);
+    write_text(name, "here");
+    assert_int_equal(pread(fd, got, sizeof got, 0), 4);
+    assert_string_equal(got, "here");
+    close(fd);
+}
+
+static void a_folder_is_an_error(void **state) {
+    (void)state;
+    scratch_write_text("some/file", "x");
+    exaone_error err = {0};
+    assert_int_equal(exaone_file_write(scratch_path("some"), "x", 1, &err), EXAONE_ERR_IO);
+    assert_non_null(strstr(err.message, "irectory"));
+    assert_true(S_ISDIR(kind(scratch_path("some"))));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_file_keeps_its_rights),   cmocka_unit_test(an_aborted_file_changes_nothing),
+        cmocka_unit_test(a_link_is_followed),        cmocka_unit_test(a_circle_of_links_is_an_error),
+        cmocka_unit_test(a_pipe_is_written_through), cmocka_unit_test(a_descriptor_is_written_through),
+        cmocka_unit_test(a_folder_is_an_error),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
