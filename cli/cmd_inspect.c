@@ -4,7 +4,7 @@
 
 #include "cli.h"
 
-static int inspect(const char *given, const char *mmproj, int64_t n_ctx, bool json) {
+static int inspect(const char *given, const exaone_inspect_options *o) {
     bool built_in;
     const char *path = cli_model_path(given, &built_in);
     if (!path) {
@@ -15,7 +15,7 @@ static int inspect(const char *given, const char *mmproj, int64_t n_ctx, bool js
     }
     exaone_error err = {0};
     char *text = NULL;
-    if (exaone_inspect(path, mmproj, (uint64_t)n_ctx, json, &text, &err) != EXAONE_OK) {
+    if (exaone_inspect(path, o, &text, &err) != EXAONE_OK) {
         return cli_fail(&err);
     }
     size_t n = strlen(text);
@@ -27,21 +27,23 @@ static int inspect(const char *given, const char *mmproj, int64_t n_ctx, bool js
 int cmd_inspect(int argc, char **argv) {
     const char *model = NULL, *mmproj = NULL;
     int64_t n_ctx = 0;
-    bool json = false;
+    bool json = false, tensors = false;
     const cli_option options[] = {
         {"--model", "-m", OPT_TEXT, &model, 0, 0, "PATH", "the same as the argument, or a pulled REPO[:QUANT]"},
         {"--mmproj", NULL, OPT_TEXT, &mmproj, 0, 0, "FILE",
          "GGUF file of the vision tower (default: the one beside the model)"},
         {"--ctx", "-c", OPT_INT, &n_ctx, 1, 1 << 30, "TOKENS",
          "context whose memory is shown (default: the model's longest)"},
-        {"--json", NULL, OPT_FLAG, &json, 0, 0, NULL, "for programs"},
+        {"--tensors", NULL, OPT_FLAG, &tensors, 0, 0, NULL, "list every tensor too"},
+        {"--json", NULL, OPT_FLAG, &json, 0, 0, NULL, "for programs; always with the tensors"},
     };
     cli_command_line line;
     int code = cli_options_parse("inspect", options, CLI_COUNT(options), argc, argv, &line);
+    exaone_inspect_options o = {.mmproj = mmproj, .n_ctx = (uint64_t)n_ctx, .json = json, .tensors = tensors};
     if (code < 0) {
         code = line.n_words > 1 || (line.n_words && model)
                    ? cli_usage("inspect", "unexpected argument %s: one FILE or DIR", line.words[line.n_words - 1])
-                   : inspect(line.n_words ? line.words[0] : model, mmproj, n_ctx, json);
+                   : inspect(line.n_words ? line.words[0] : model, &o);
     }
     cli_options_release(options, CLI_COUNT(options), &line);
     return code;

@@ -71,11 +71,18 @@ typedef struct exaone_generation_defaults {
 } exaone_generation_defaults;
 EXAONE_API const exaone_generation_defaults *exaone_engine_generation_defaults(const exaone_engine *engine);
 
-/* A description of the model for people (text) or programs (JSON): configuration, tensors with type and shape, bytes per
- * part, memory needed for a context of n_ctx tokens (0: the model's longest). Works without binding the weights, so also for
- * files that this version cannot compute. *out is NUL-terminated and belongs to the caller (free). */
-EXAONE_API EXAONE_MUST_USE exaone_status exaone_inspect(const char *path, const char *mmproj, uint64_t n_ctx, bool json,
-                                                        char **out, exaone_error *err);
+typedef struct exaone_inspect_options {
+    const char *mmproj; /* as exaone_engine_options */
+    uint64_t n_ctx;     /* context whose memory is shown; 0: the model's longest */
+    bool json;          /* for programs, with everything; else text for people */
+    bool tensors;       /* list the tensors in the text too */
+} exaone_inspect_options;
+
+/* A description of the model: sizes, memory needed for a context, configuration, tensors with type and shape. Works without
+ * binding the weights, so also for files whose weights this version cannot compute. `options` may be NULL. *out is
+ * NUL-terminated and belongs to the caller (free). Errors: EXAONE_ERR_IO, _FORMAT, _MODEL, _UNSUPPORTED, _LIMIT, _MEMORY. */
+EXAONE_API EXAONE_MUST_USE exaone_status exaone_inspect(const char *path, const exaone_inspect_options *options, char **out,
+                                                        exaone_error *err);
 
 /* ---- the reference's forward call ----------------------------------------------------------------------------------------
  */

@@ -6,6 +6,9 @@
 #include "exaone/engine.h"
 #include "model/model.h"
 
+/* Tokens of one forward call of a session, and patches of one vision pass unless a single frame has more. */
+enum { EXAONE_PREFILL_CHUNK = 256, EXAONE_MAX_VISION_PATCHES = 16384 };
+
 struct exaone_engine {
     exaone_config config;
     exaone_weights *weights;

@@ -9,7 +9,7 @@
 #include "base/json.h"
 #include "engine/engine_internal.h"
 
-enum { MAX_REPORT = 64 << 20, PREFILL_CHUNK = 256 };
+enum { MAX_REPORT = 64 << 20 };
 
 static const char *const part_names[EXAONE_PART_COUNT] = {"text", "vision", "mtp", "other"};
 
@@ -31,6 +31,17 @@ static void number(report *r, const char *name, double x, bool integer) {
         exaone_buf_printf(&r->b, integer ? "  %-32s %.0f\n" : "  %-32s %g\n", name, x);
     }
     r->first = false;
+}
+
+/* A size: in text also as people say it. */
+static void size(report *r, const char *name, uint64_t bytes) {
+    double x = (double)bytes;
+    if (r->json) {
+        number(r, name, x, true);
+    } else {
+        exaone_buf_printf(&r->b, x >= 1e8 ? "  %-32s %.0f  (%.2f GB)\n" : "  %-32s %.0f  (%.2f MB)\n", name, x,
+                          x / (x >= 1e8 ? 1e9 : 1e6));
+    }
 }
 
 static void flag(report *r, const char *name, bool x) {
@@ -124,12 +135,11 @@ static void dims(exaone_buf *b, const exaone_weight *w) {
     exaone_buf_putc(b, ']');
 }
 
-static void tensors(report *r, const exaone_weights *w, uint64_t part_bytes[EXAONE_PART_COUNT]) {
+static void tensors(report *r, const exaone_weights *w) {
     size_t n = exaone_weights_count(w);
     exaone_buf_puts(&r->b, r->json ? ", \"tensors\": [" : "tensors\n");
     for (size_t i = 0; i < n; i++) {
         exaone_weight t = exaone_weights_at(w, i);
-        part_bytes[t.part] += t.bytes;
         if (r->json) {
             exaone_buf_puts(&r->b, i ? ", {\"name\": " : "{\"name\": ");
             exaone_json_put_string(&r->b, t.name, strlen(t.name));
@@ -145,33 +155,127 @@ static void tensors(report *r, const exaone_weights *w, uint64_t part_bytes[EXAO
     exaone_buf_puts(&r->b, r->json ? "]" : "");
 }
 
-static void sizes(report *r, const exaone_config *c, const exaone_weights *w, uint64_t n_ctx,
-                  const uint64_t part_bytes[EXAONE_PART_COUNT]) {
-    uint64_t weights = 0;
+/* What a model takes: files, and memory for a context. Rows named *_bytes of "memory" add up to total_bytes. */
+typedef struct {
+    uint64_t part[EXAONE_PART_COUNT], weights, files, n_ctx, workspace, vision, total;
+    exaone_kv_bytes kv;
+    size_t n_tensors;
+    char types[256]; /* "BF16 300, F32 12" */
+} model_sizes;
+
+/* The types of the tensors with their counts, in order of appearance. */
+static void count_types(const exaone_weights *w, char *out, size_t room) {
+    enum { MAX_TYPES = 16 };
+    exaone_dtype seen[MAX_TYPES];
+    size_t count[MAX_TYPES] = {0}, n = 0, at = 0;
+    for (size_t i = 0; i < exaone_weights_count(w); i++) {
+        exaone_dtype dtype = exaone_weights_at(w, i).dtype;
+        size_t k = 0;
+        while (k < n && seen[k] != dtype) {
+            k++;
+        }
+        if (k == n && n < MAX_TYPES) {
+            seen[n++] = dtype;
+        }
+        count[k < n ? k : n - 1]++;
+    }
+    out[0] = 0;
+    for (size_t k = 0; k < n && at < room; k++) {
+        at += (size_t)snprintf(out + at, room - at, "%s%s %zu", k ? ", " : "", exaone_dtype_name(seen[k]), count[k]);
+    }
+}
+
+static uint64_t sum(uint64_t a, uint64_t b) {
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+static void measure(const exaone_config *c, const exaone_weights *w, uint64_t n_ctx, model_sizes *m) {
+    *m = (model_sizes){.n_ctx = n_ctx, .files = exaone_weights_mapped_bytes(w), .n_tensors = exaone_weights_count(w)};
+    for (size_t i = 0; i < m->n_tensors; i++) {
+        exaone_weight t = exaone_weights_at(w, i);
+        m->part[t.part] += t.bytes;
+        m->weights += t.bytes;
+    }
+    count_types(w, m->types, sizeof m->types);
+    m->kv = exaone_config_kv_bytes(c, n_ctx, EXAONE_PREFILL_CHUNK, EXAONE_KV_PAGE, sizeof(float));
+    uint64_t logits = 2 * (uint64_t)c->vocab_size * sizeof(float); /* on both sides */
+    m->workspace =
+        sum(sum(exaone_workspace_bytes(c, EXAONE_PREFILL_CHUNK), logits), n_ctx < UINT64_MAX / 4 ? 4 * n_ctx : UINT64_MAX);
+    m->vision = c->has_vision ? exaone_vision_bytes(c, EXAONE_MAX_VISION_PATCHES) : 0;
+    m->total = sum(sum(m->weights, m->kv.total), sum(m->workspace, m->vision));
+}
+
+static void summary(report *r, const exaone_config *c, const model_sizes *m) {
+    exaone_buf_printf(&r->b, "%zu tensors (%s), %.2f GB in the files; %d layers%s%s\n", m->n_tensors, m->types,
+                      (double)m->files / 1e9, c->num_hidden_layers, c->has_vision ? ", vision tower" : ", no vision tower",
+                      c->num_mtp_layers > 0 ? ", MTP module" : "");
+    exaone_buf_printf(&r->b,
+                      "about %.2f GB of memory for %llu tokens of context and the largest image, %.2f GB of it weights\n",
+                      (double)m->total / 1e9, (unsigned long long)m->n_ctx, (double)m->weights / 1e9);
+    if (m->n_ctx > (uint64_t)c->max_position_embeddings) {
+        exaone_buf_printf(&r->b, "%llu tokens are more than the model's limit of %d\n", (unsigned long long)m->n_ctx,
+                          c->max_position_embeddings);
+    }
+}
+
+static void sizes(report *r, const model_sizes *m) {
     section(r, "bytes", false);
     for (int p = 0; p < EXAONE_PART_COUNT; p++) {
-        number(r, part_names[p], (double)part_bytes[p], true);
-        weights += part_bytes[p];
+        size(r, part_names[p], m->part[p]);
     }
-    number(r, "files", (double)exaone_weights_mapped_bytes(w), true);
+    size(r, "files", m->files);
     section(r, "bytes", true);
-    exaone_kv_bytes kv = exaone_config_kv_bytes(c, n_ctx, PREFILL_CHUNK, EXAONE_KV_PAGE, sizeof(float));
     section(r, "memory", false);
-    number(r, "context_tokens", (double)n_ctx, true);
-    number(r, "weights_bytes", (double)weights, true);
-    number(r, "kv_cache_bytes", (double)kv.total, true);
-    number(r, "kv_cache_full_layers_bytes", (double)kv.full, true);
-    number(r, "kv_cache_sliding_layers_bytes", (double)kv.sliding, true);
-    number(r, "total_bytes", (double)weights + (double)kv.total, true);
+    number(r, "context_tokens", (double)m->n_ctx, true);
+    size(r, "weights_bytes", m->weights);
+    size(r, "kv_cache_full_layers_bytes", m->kv.full);
+    size(r, "kv_cache_sliding_layers_bytes", m->kv.sliding);
+    size(r, "kv_cache_mtp_bytes", m->kv.mtp);
+    size(r, "kv_cache_bytes", m->kv.total);
+    size(r, "workspace_bytes", m->workspace);
+    size(r, "vision_bytes", m->vision);
+    size(r, "total_bytes", m->total);
     section(r, "memory", true);
 }
 
-exaone_status exaone_inspect(const char *path, const char *mmproj, uint64_t n_ctx, bool json, char **out,
-                             exaone_error *err) {
+static void describe(report *r, const char *path, const exaone_config *c, const exaone_weights *w,
+                     const exaone_inspect_options *o) {
+    const char *format = exaone_weights_get_format(w) == EXAONE_WEIGHTS_GGUF ? "gguf" : "safetensors";
+    const char *projector = exaone_weights_mmproj_path(w);
+    model_sizes m;
+    measure(c, w, o->n_ctx ? o->n_ctx : (uint64_t)c->max_position_embeddings, &m);
+    exaone_buf_puts(&r->b, r->json ? "{\"path\": " : "path    ");
+    if (r->json) {
+        exaone_json_put_string(&r->b, path, strlen(path));
+        exaone_buf_printf(&r->b, ", \"format\": \"%s\"", format);
+        exaone_buf_puts(&r->b, ", \"mmproj\": ");
+        projector ? exaone_json_put_string(&r->b, projector, strlen(projector)) : (void)exaone_buf_puts(&r->b, "null");
+    } else {
+        exaone_buf_printf(&r->b, "%s\nformat  %s\n", path, format);
+        projector ? (void)exaone_buf_printf(&r->b, "mmproj  %s\n", projector) : (void)0;
+        summary(r, c, &m);
+        sizes(r, &m);
+    }
+    text_config(r, c);
+    if (c->has_vision) {
+        vision_config(r, &c->vision);
+    }
+    if (r->json || o->tensors) {
+        tensors(r, w);
+    }
+    if (r->json) {
+        sizes(r, &m);
+        exaone_buf_puts(&r->b, "}\n");
+    }
+}
+
+exaone_status exaone_inspect(const char *path, const exaone_inspect_options *options, char **out, exaone_error *err) {
+    static const exaone_inspect_options defaults = {0};
+    const exaone_inspect_options *o = options ? options : &defaults;
     *out = NULL;
     exaone_weights *w = NULL;
     exaone_config c = {0};
-    exaone_status s = exaone_weights_open(path, mmproj, &w, err);
+    exaone_status s = exaone_weights_open(path, o->mmproj, &w, err);
     if (s == EXAONE_OK) {
         s = exaone_config_load(w, &c, err);
     }
@@ -179,28 +283,9 @@ exaone_status exaone_inspect(const char *path, const char *mmproj, uint64_t n_ct
         exaone_weights_close(w);
         return s;
     }
-    report r = {.json = json};
-    uint64_t part_bytes[EXAONE_PART_COUNT] = {0};
+    report r = {.json = o->json};
     exaone_buf_init(&r.b, MAX_REPORT);
-    const char *format = exaone_weights_get_format(w) == EXAONE_WEIGHTS_GGUF ? "gguf" : "safetensors";
-    const char *projector = exaone_weights_mmproj_path(w);
-    exaone_buf_puts(&r.b, json ? "{\"path\": " : "path    ");
-    if (json) {
-        exaone_json_put_string(&r.b, path, strlen(path));
-        exaone_buf_printf(&r.b, ", \"format\": \"%s\"", format);
-        exaone_buf_puts(&r.b, ", \"mmproj\": ");
-        projector ? exaone_json_put_string(&r.b, projector, strlen(projector)) : (void)exaone_buf_puts(&r.b, "null");
-    } else {
-        exaone_buf_printf(&r.b, "%s\nformat  %s\n", path, format);
-        projector ? (void)exaone_buf_printf(&r.b, "mmproj  %s\n", projector) : (void)0;
-    }
-    text_config(&r, &c);
-    if (c.has_vision) {
-        vision_config(&r, &c.vision);
-    }
-    tensors(&r, w, part_bytes);
-    sizes(&r, &c, w, n_ctx ? n_ctx : (uint64_t)c.max_position_embeddings, part_bytes);
-    exaone_buf_puts(&r.b, json ? "}\n" : "");
+    describe(&r, path, &c, w, o);
     if (r.b.failed) {
         s = exaone_fail(err, EXAONE_ERR_LIMIT, "the description is longer than %d bytes", (int)MAX_REPORT);
         exaone_buf_release(&r.b);

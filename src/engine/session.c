@@ -8,7 +8,7 @@
 #include "base/sha256.h"
 #include "engine/engine_internal.h"
 
-enum { CHUNK = 256, DEFAULT_CONTEXT = 32768, MAX_VISION_PATCHES = 16384, DIGEST = 32 };
+enum { CHUNK = EXAONE_PREFILL_CHUNK, DEFAULT_CONTEXT = 32768, MAX_VISION_PATCHES = EXAONE_MAX_VISION_PATCHES, DIGEST = 32 };
 
 /* One image or video that the timeline holds: what it is and where it stands. */
 typedef struct {

@@ -80,6 +80,9 @@ EXAONE_MUST_USE exaone_status exaone_workspace_init(exaone_workspace *ws, const 
                                                     size_t max_sequences, exaone_error *err);
 void exaone_workspace_release(exaone_workspace *ws);
 
+/* What exaone_workspace_init takes; SIZE_MAX when that does not fit. */
+size_t exaone_workspace_bytes(const exaone_config *config, size_t max_rows);
+
 /* The rows of one call. Room in the caches must have been reserved; at most `chunk` rows per sequence. */
 typedef struct exaone_batch {
     const exaone_row *rows;   /* [n_rows]; begin = first index of the row's packed sequence, usually 0 */
@@ -117,6 +120,9 @@ typedef struct exaone_vision_progress {
 EXAONE_MUST_USE exaone_status exaone_vision_run(const exaone_model *model, const exaone_vision_plan *plan,
                                                 const float *pixels, float *features, const exaone_trace *trace,
                                                 const exaone_vision_progress *progress, exaone_error *err);
+
+/* Most memory of one exaone_vision_run over n_patches, pixels and features included; SIZE_MAX when that does not fit. */
+size_t exaone_vision_bytes(const exaone_config *config, size_t n_patches);
 
 /* Calls trace->fn with a formatted name; nothing when trace is NULL. dims end with a 0. */
 void exaone_trace_put(const exaone_trace *trace, const float *data, const size_t *dims, const char *name, ...)

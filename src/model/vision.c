@@ -136,6 +136,19 @@ static bool block(const vision_pass *p, const exaone_vision_block *b, int number
     return go_on(p, number + 1);
 }
 
+size_t exaone_vision_bytes(const exaone_config *config, size_t n_patches) {
+    const exaone_vision_config *c = &config->vision;
+    size_t hidden = (size_t)c->hidden_size, dim = hidden / (size_t)c->num_heads, side = (size_t)c->patch_size;
+    size_t merge = (size_t)c->spatial_merge_size * (size_t)c->spatial_merge_size, out = (size_t)c->out_hidden_size;
+    size_t kv = dim * (size_t)c->num_key_value_heads, inner = (size_t)c->intermediate_size;
+    size_t in = (size_t)c->in_channels * (size_t)c->temporal_patch_size * side * side;
+    size_t held = 4 * hidden + 2 * kv + 2 * inner + dim + 10 * 16;         /* plan_buffers */
+    size_t first = in + dim, last = hidden + out / merge;                  /* embed, merge; one after the other */
+    size_t cols = held + (first > last ? first : last) + in + out / merge; /* and pixels and features */
+    size_t floats, bytes;
+    return exaone_size_mul(n_patches, cols, &floats) && exaone_size_mul(floats, sizeof(float), &bytes) ? bytes : SIZE_MAX;
+}
+
 /* Four rows of x become one feature row. */
 static exaone_status merge(const vision_pass *p, float *features, exaone_error *err) {
     exaone_backend *be = p->m->be;

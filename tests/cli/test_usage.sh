@@ -107,6 +107,26 @@ complains "a size of nothing" 2 "--size 0x10: want HEIGHTxWIDTH"
 run_it "$exaone" preprocess --size 10
 complains "a size of one number" 2 "--size 10"
 
+# inspect: the rows add up; the tensors are asked for
+run_it "$exaone" inspect models/tiny --ctx 16384
+expect "inspect: a summary first" 0 " of memory for 16384 tokens of context"
+if grep -q "model.embed_tokens" "$work/out"; then fail "inspect: no tensors"; else pass "inspect: no tensors"; fi
+value() { sed -n "s/^  $1 *\([0-9]*\).*/\1/p" "$work/out"; }
+kv=$(($(value kv_cache_full_layers_bytes) + $(value kv_cache_sliding_layers_bytes) + $(value kv_cache_mtp_bytes)))
+if [ "$kv" -gt 0 ] && [ "$kv" -eq "$(value kv_cache_bytes)" ]; then pass "inspect: the cache adds up"; else fail "inspect: the cache adds up"; fi
+total=$(($(value weights_bytes) + kv + $(value workspace_bytes) + $(value vision_bytes)))
+if [ "$(value workspace_bytes)" -gt 0 ] && [ "$(value vision_bytes)" -gt 0 ] && [ "$total" -eq "$(value total_bytes)" ]; then
+    pass "inspect: the memory adds up"
+else
+    fail "inspect: the memory adds up"
+fi
+run_it "$exaone" inspect models/tiny --ctx 999999
+expect "inspect: more context than the model has" 0 "999999 tokens are more than the model's limit of 16384"
+run_it "$exaone" inspect models/tiny --tensors
+expect "inspect --tensors" 0 "embed_tokens"
+run_it "$exaone" inspect models/tiny --json
+expect "inspect --json has the tensors" 0 "embed_tokens"
+
 # errors of files: one sentence that names the file, exit 1
 run_it "$exaone" run -m "$work/none" x
 complains "no such model" 1 "$work/none"
