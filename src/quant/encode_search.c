@@ -145,9 +145,8 @@ float exaone_encode_peak(int n, const float *x) {
     return -lo > hi ? lo : hi;
 }
 
-/* The peak among the values that matter: w x^2 not far below the greatest. */
-static float weighted_peak(int n, const float *x, const float *w) {
-    float e[32], some[32], least, greatest;
+float exaone_encode_weighted_peak(int n, const float *x, const float *w) {
+    float e[32] = {0}, some[32] = {0}, least, greatest;
     for (int i = 0; i < n; i++) {
         e[i] = w[i] * (x[i] * x[i]);
     }
@@ -236,7 +235,7 @@ static void try_peak(int n, const float *x, const float *w, const exaone_encode_
 }
 
 float exaone_encode_fit_scale(int n, const float *x, const float *w, const exaone_encode_levels *levels) {
-    float full = exaone_encode_peak(n, x), mattering = weighted_peak(n, x, w);
+    float full = exaone_encode_peak(n, x), mattering = exaone_encode_weighted_peak(n, x, w);
     scale_best best = {0, 0, 0};
     if (fabsf(full) < 0x1p-60f) {
         return 0;
@@ -303,7 +302,7 @@ static void try_range(affine_fit *f, float lo, float hi) {
 
 /* The range of the values that matter: w times the squared distance to the mean not far below the greatest. */
 static void weighted_range(const affine_fit *f, float *lo, float *hi) {
-    float e[32], some[32], least, greatest, mean = f->sx / f->sw;
+    float e[32] = {0}, some[32] = {0}, least, greatest, mean = f->sx / f->sw;
     for (int i = 0; i < f->n; i++) {
         float r = f->x[i] - mean;
         e[i] = f->w[i] * (r * r);

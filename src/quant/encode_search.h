@@ -25,6 +25,8 @@ void exaone_encode_iq4_table(float nearest[EXAONE_ENCODE_NEAREST_SIZE]);
 /* Smallest and largest of n values (a multiple of 8); the one of larger size, with its sign. */
 void exaone_encode_range(int n, const float *x, float *lo, float *hi);
 float exaone_encode_peak(int n, const float *x);
+/* The peak among the values that matter: w x^2 not far below the greatest. n <= 32. */
+float exaone_encode_weighted_peak(int n, const float *x, const float *w);
 
 /* Sums over a block of the levels that a pass chose. */
 typedef struct exaone_encode_sums {

@@ -102,11 +102,15 @@ static void encode_scale_type(int dtype, const exaone_encode_block *b, const flo
 static void encode_q8_0(const exaone_encode_block *b, uint8_t *out) {
     const exaone_encode_levels levels = {-127, 127, NULL};
     scale_choice c = {.e = HUGE_VALF};
-    float peak = fabsf(exaone_encode_peak(N, b->x));
+    float peak = fabsf(exaone_encode_peak(N, b->x)), mattering = fabsf(exaone_encode_weighted_peak(N, b->x, b->w));
     float refit = try_scale(b, &levels, peak / 127, &c);
     refit = try_scale(b, &levels, refit, &c);
     try_scale(b, &levels, refit, &c);
     try_scale(b, &levels, peak / 127.4f, &c);
+    if (mattering < 0.9f * peak) {
+        refit = try_scale(b, &levels, mattering / 127, &c);
+        try_scale(b, &levels, refit, &c);
+    }
     put16(out, c.d);
     for (int i = 0; i < N; i++) {
         out[2 + i] = (uint8_t)(int8_t)c.q[i];
@@ -200,11 +204,13 @@ static float mxfp4_pass(const exaone_encode_block *b, int e, uint8_t *q) {
     return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
 }
 
-/* The peak lies in [2^-1, 2^0) * 2^exponent; 12 * 2^(e - 128) next to it is e = exponent + 124 or 125. Smaller powers clip
- * it, which pays when it is alone or weighs little. Above e = 252 the largest level is no finite float. */
+/* A peak in [2^-1, 2^0) * 2^exponent: 12 * 2^(e - 128) next to it is e = exponent + 124 or 125. Smaller powers clip it,
+ * which pays when it is alone or weighs little. Above e = 252 the largest level is no finite float. */
 static void encode_mxfp4(const exaone_encode_block *b, uint8_t *out) {
+    int top = b->exponent + 125, low;
+    (void)frexpf(exaone_encode_weighted_peak(N, b->x, b->w), &low);
     float best = HUGE_VALF;
-    for (int e = b->exponent + 125; e >= b->exponent + 122; e--) {
+    for (int e = top; e >= b->exponent + low + 123; e--) {
         uint8_t q[N];
         int stored = e < 0 ? 0 : e > 252 ? 252 : e;
         float error = mxfp4_pass(b, stored, q);

@@ -36,18 +36,19 @@ static exaone_encode_sums scale_sub(const exaone_encode_block *b, const scale_ty
     return exaone_encode_scale_pass(t->n, b->x + j * t->n, b->w + j * t->n, &t->levels, d * (float)s, q);
 }
 
-/* The scale of least error among eight around the one next to `target`. */
+/* The scale of least error among eight around the one next to `target`, which wins ties. */
 static void scale_settle(const exaone_encode_block *b, const scale_type *t, int j, float d, float target,
                          scale_state *state) {
     float q[32], e[EXAONE_ENCODE_LANES];
     exaone_encode_lanes lanes;
-    int first = (d == 0 ? 0 : clamp_int(target / d, t->lo, t->hi)) - 3, best = 0;
+    int next = d == 0 ? 0 : clamp_int(target / d, t->lo, t->hi), first = next - 3;
     first = first < t->lo ? t->lo : first > t->hi - 7 ? t->hi - 7 : first;
     for (int k = 0; k < EXAONE_ENCODE_LANES; k++) {
         lanes.d[k] = d * (float)(first + k);
     }
     exaone_encode_scale_errors(t->n, b->x + j * t->n, b->w + j * t->n, &t->levels, &lanes, e);
-    for (int k = 1; k < EXAONE_ENCODE_LANES; k++) {
+    int best = next - first;
+    for (int k = 0; k < EXAONE_ENCODE_LANES; k++) {
         best = e[k] < e[best] ? k : best;
     }
     state->s[j] = first + best;
