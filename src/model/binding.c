@@ -8,6 +8,7 @@
 #include "base/half.h"
 #include "base/mem.h"
 #include "model/model.h"
+#include "model/quantization.h"
 #include "model/rope.h"
 
 typedef struct {
@@ -67,13 +68,12 @@ static exaone_status vector(binder *b, float **out, const char *name, int n) {
 
 /* A matrix in its stored form. (A backend with its own memory uploads here.) */
 static exaone_status matrix(binder *b, exaone_matrix *out, const char *name, int n_out, int n_in) {
-    exaone_weight w;
-    uint64_t dims[2] = {(uint64_t)n_out, (uint64_t)n_in};
-    exaone_status s = find(b, name, EXAONE_DTYPES_COMPUTED, 2, dims, &w);
-    if (s == EXAONE_OK) {
-        *out = (exaone_matrix){.dtype = w.dtype, .out_features = (size_t)n_out, .in_features = (size_t)n_in, .data = w.data};
-        b->max_features =
-            n_in > b->max_features && !(EXAONE_DTYPE_BIT(w.dtype) & EXAONE_DTYPES_FLOAT) ? n_in : b->max_features;
+    char full[192];
+    snprintf(full, sizeof full, "%s%s", b->prefix, name);
+    exaone_status s =
+        exaone_quantization_matrix(b->m->config->quantization, b->w, full, (size_t)n_out, (size_t)n_in, out, b->err);
+    if (s == EXAONE_OK && n_in > b->max_features && !(EXAONE_DTYPE_BIT(out->dtype) & EXAONE_DTYPES_FLOAT)) {
+        b->max_features = n_in;
     }
     return s;
 }

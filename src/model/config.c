@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "model/config_internal.h"
+#include "model/quantization.h"
 
 enum { MAX_CONFIG = 4 << 20 }; /* bytes of config.json and generation_config.json; the released ones have 4 KB */
 
@@ -159,6 +160,7 @@ void exaone_config_release(exaone_config *config) {
     free(config->sliding);
     free(config->rope.factors);
     free(config->vision.full);
+    exaone_quantization_free(config->quantization);
     *config = (exaone_config){0};
 }
 

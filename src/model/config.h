@@ -47,6 +47,8 @@ typedef struct exaone_generation_config {
     int64_t max_length, max_new_tokens;
 } exaone_generation_config;
 
+typedef struct exaone_quantization exaone_quantization; /* model/quantization.h */
+
 typedef struct exaone_config {
     int vocab_size, hidden_size, intermediate_size;
     int num_hidden_layers; /* without the MTP layer */
@@ -64,11 +66,13 @@ typedef struct exaone_config {
     int eos_token_ids[EXAONE_MAX_EOS], n_eos_token_ids;                             /* tokens that end a reply */
     int image_token_id, video_token_id, vision_start_token_id, vision_end_token_id; /* -1: none */
     exaone_generation_config generation;
+    exaone_quantization *quantization; /* Hugging Face folders; NULL: tensors are what their type says */
 } exaone_config;
 
 /* Reads config.json and generation_config.json of the folder, or the metadata of the GGUF files. Errors: EXAONE_ERR_IO,
- * _FORMAT, _MODEL (another model, a value out of range: field, value, limit), _UNSUPPORTED (quantized checkpoints, other
- * rope types), _MEMORY. On failure *config is empty. Owned by the caller: exaone_config_release. */
+ * _FORMAT, _MODEL (another model, a value out of range: field, value, limit), _UNSUPPORTED (layouts of
+ * quantised checkpoints that are not known, other rope types), _MEMORY. On failure *config is empty. Owned by the caller:
+ * exaone_config_release. */
 EXAONE_MUST_USE exaone_status exaone_config_load(const exaone_weights *weights, exaone_config *config, exaone_error *err);
 void exaone_config_release(exaone_config *config); /* safe on an empty or released one */
 

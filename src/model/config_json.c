@@ -5,6 +5,7 @@
  * rope_scaling or rope_parameters or beside them; head_dim absent or null; layer_types with an entry for the MTP layer, or
  * missing, then sliding_window_pattern as a period or as letters (L sliding, G full). */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "model/config_internal.h"
+#include "model/quantization.h"
 
 /* An object of the file: its members are called PREFIX.NAME in messages. */
 typedef struct scope {
@@ -454,19 +456,18 @@ static exaone_status read_generation(const scope *s, exaone_config *c) {
 /* ---- whole files ---------------------------------------------------------------------------------------------------------
  */
 
-/* Quantized checkpoints announce themselves at the top or in text_config. */
-static exaone_status refuse_quantized(const scope *s) {
+/* At the top, or in text_config. */
+static exaone_status read_quantization(const scope *s, exaone_config *c) {
     const char *names[] = {"quantization_config", "compression_config"};
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < 2 && !c->quantization; i++) {
         const exaone_json *q = member(s, names[i]);
-        const exaone_json *method = exaone_json_get(q, "quant_method");
-        bool named = exaone_json_is(method, EXAONE_JSON_STRING);
         if (q) {
-            return exaone_fail(s->err, EXAONE_ERR_UNSUPPORTED,
-                               "%s: %s%s: the checkpoint is quantized by %s%.*s%s, which this version does not compute",
-                               s->path, s->prefix, names[i], named ? "\"" : "",
-                               named ? (int)(method->len < 60 ? method->len : 60) : 17,
-                               named ? method->text : "an unnamed method", named ? "\"" : "");
+            char prefix[FIELD_ROOM];
+            snprintf(prefix, sizeof prefix, "%s%s.", s->prefix, names[i]);
+            exaone_status status = exaone_quantization_parse(s->path, prefix, q, &c->quantization, s->err);
+            if (status) {
+                return status;
+            }
         }
     }
     return EXAONE_OK;
@@ -489,10 +490,10 @@ static exaone_status read_config(const scope *top, exaone_config *c) {
     }
     status = check_word(&text, "model_type", text_types, "this engine runs exaone4_5 and its text model exaone4");
     if (status == EXAONE_OK) {
-        status = refuse_quantized(top);
+        status = read_quantization(top, c);
     }
     if (status == EXAONE_OK && whole) {
-        status = refuse_quantized(&text);
+        status = read_quantization(&text, c);
     }
     if (status == EXAONE_OK) {
         status = read_text(top, &text, c);

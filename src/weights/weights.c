@@ -280,6 +280,11 @@ bool exaone_weights_has(const exaone_weights *w, const char *name) {
     return find(w, name) != NULL;
 }
 
+const char *exaone_weights_name(const exaone_weights *w, const char *name) {
+    const exaone_weight *found = find(w, name);
+    return found ? found->name : NULL;
+}
+
 /* "[a, b]" */
 static const char *shape_text(size_t n, const uint64_t *dims, char *out, size_t room) {
     size_t at = (size_t)snprintf(out, room, "[");

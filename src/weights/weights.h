@@ -75,6 +75,8 @@ size_t exaone_weights_count(const exaone_weights *w);
 exaone_weight exaone_weights_at(const exaone_weights *w, size_t i);
 
 bool exaone_weights_has(const exaone_weights *w, const char *name);
+/* What the file calls the tensor `name`; NULL when it has none. Belongs to the weights. */
+const char *exaone_weights_name(const exaone_weights *w, const char *name);
 
 /* The tensor `name`, with exactly these dims and one of the types in `dtypes` (bits: EXAONE_DTYPE_BIT).
  * Errors: EXAONE_ERR_MODEL: absent ("NAME: not in FILE"), or "NAME: want [a, b], FILE has [c, d]"; EXAONE_ERR_UNSUPPORTED:
