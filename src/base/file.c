@@ -34,6 +34,18 @@ static int open_regular(const char *path, size_t *size, exaone_error *err) {
     return -1;
 }
 
+/* What a clone leaves instead of a large file when Git LFS did not fetch it:
+ * https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md */
+static exaone_status refuse_pointer(const char *path, const void *bytes, size_t n, exaone_error *err) {
+    static const char first[] = "version https://git-lfs.github.com/spec/v1\n";
+    if (n < sizeof first - 1 || n >= 1024 || memcmp(bytes, first, sizeof first - 1) != 0 ||
+        !memmem(bytes, n, "\noid sha256:", 12)) {
+        return EXAONE_OK;
+    }
+    return exaone_fail(err, EXAONE_ERR_FORMAT,
+                       "%s is a Git LFS pointer of %zu bytes, not the file; `git lfs pull` fetches it", path, n);
+}
+
 exaone_status exaone_map_open(const char *path, exaone_map *map, exaone_error *err) {
     *map = (exaone_map){0};
     size_t size;
@@ -51,7 +63,11 @@ exaone_status exaone_map_open(const char *path, exaone_map *map, exaone_error *e
         map->size = size;
     }
     close(fd);
-    return EXAONE_OK;
+    exaone_status status = refuse_pointer(path, map->data, map->size, err);
+    if (status != EXAONE_OK) {
+        exaone_map_close(map);
+    }
+    return status;
 }
 
 void exaone_map_forget(const void *bytes, size_t n) {
@@ -101,6 +117,11 @@ exaone_status exaone_file_read(const char *path, size_t max, char **out, size_t 
     if (got < want) {
         free(data);
         return exaone_fail(err, EXAONE_ERR_IO, "%s: read %zu of %zu bytes", path, got, want);
+    }
+    exaone_status status = refuse_pointer(path, data, got, err);
+    if (status != EXAONE_OK) {
+        free(data);
+        return status;
     }
     data[got] = 0;
     *out = data;

@@ -13,14 +13,16 @@ typedef struct exaone_map {
     size_t size;
 } exaone_map;
 
-/* Maps a regular file read-only. Directories, devices and pipes are refused. On failure *map is empty. */
+/* Maps a regular file read-only. Directories, devices and pipes are refused, Git LFS pointers too (_FORMAT). On failure *map
+ * is empty. */
 EXAONE_MUST_USE exaone_status exaone_map_open(const char *path, exaone_map *map, exaone_error *err);
 void exaone_map_close(exaone_map *map); /* safe on an empty map */
 /* Tells the system that these bytes of a map will not be read again soon: they stop counting as this process's memory, and
  * are read from the file anew when they are needed after all. */
 void exaone_map_forget(const void *bytes, size_t n);
 
-/* Reads a whole regular file of at most `max` bytes; *out is NUL-terminated behind *size and belongs to the caller (free).
+/* Reads a whole regular file of at most `max` bytes, no Git LFS pointer; *out is NUL-terminated behind *size and belongs to
+ * the caller (free).
  */
 EXAONE_MUST_USE exaone_status exaone_file_read(const char *path, size_t max, char **out, size_t *size, exaone_error *err);
 

@@ -76,8 +76,8 @@ static uint64_t little(const uint8_t *p, size_t n) {
 
 static exaone_status read_int(reader *r, size_t n, uint64_t *out, const char *what) {
     if (left(r) < n) {
-        return exaone_fail(r->err, EXAONE_ERR_FORMAT, "%s: the file ends at byte %zu, inside %s", r->g->path, r->g->size,
-                           what);
+        return exaone_fail(r->err, EXAONE_ERR_FORMAT, "%s: the file ends at byte %zu, inside %s (an incomplete download?)",
+                           r->g->path, r->g->size, what);
     }
     *out = little(r->g->bytes + r->at, n);
     r->at += n;
@@ -198,8 +198,8 @@ static exaone_status read_value(reader *r, exaone_gguf_kv *kv) {
     }
     kv->bytes = TYPE_BYTES[type];
     if (left(r) < kv->bytes) {
-        return exaone_fail(r->err, EXAONE_ERR_FORMAT, "%s: the file ends at byte %zu, inside %s", r->g->path, r->g->size,
-                           kv->key);
+        return exaone_fail(r->err, EXAONE_ERR_FORMAT, "%s: the file ends at byte %zu, inside %s (an incomplete download?)",
+                           r->g->path, r->g->size, kv->key);
     }
     kv->data = r->g->bytes + r->at;
     r->at += kv->bytes;
@@ -311,9 +311,10 @@ static exaone_status read_tensors(reader *r, uint64_t count) {
         }
         if (offset > g->size ||
             t.bytes > g->size - (size_t)offset) { /* a first bound; where the data begins is not known yet */
-            return exaone_fail(r->err, EXAONE_ERR_FORMAT,
-                               "%s: %s: %zu bytes at offset %llu lie outside the file of %zu bytes", g->path, t.name,
-                               t.bytes, (unsigned long long)offset, g->size);
+            return exaone_fail(
+                r->err, EXAONE_ERR_FORMAT,
+                "%s: %s: %zu bytes at offset %llu lie outside the file of %zu bytes (an incomplete download?)", g->path,
+                t.name, t.bytes, (unsigned long long)offset, g->size);
         }
         t.data = g->bytes + (size_t)offset;
         g->tensors[g->n_tensors++] = t;

@@ -64,8 +64,10 @@ static exaone_status read_entry(const exaone_json *j, exaone_safetensors_entry *
                            e->name);
     }
     if (begin > end || (uint64_t)end > data_size) {
-        return exaone_fail(err, EXAONE_ERR_FORMAT, "%s: %s: data_offsets [%lld, %lld] do not lie in the %llu bytes of data",
-                           path, e->name, (long long)begin, (long long)end, (unsigned long long)data_size);
+        return exaone_fail(
+            err, EXAONE_ERR_FORMAT,
+            "%s: %s: data_offsets [%lld, %lld] do not lie in the %llu bytes of data (an incomplete download?)", path,
+            e->name, (long long)begin, (long long)end, (unsigned long long)data_size);
     }
     size_t want;
     if (!exaone_dtype_tensor_bytes(e->dtype, e->n_dims, e->dims, &want) || want != (uint64_t)(end - begin)) {
@@ -183,7 +185,8 @@ exaone_status exaone_safetensors_parse(const uint8_t *bytes, size_t size, const 
                            (unsigned long long)n, EXAONE_SAFETENSORS_MAX_HEADER);
     }
     if (n > size - 8) {
-        return exaone_fail(err, EXAONE_ERR_FORMAT, "%s: the header's length is %llu bytes, but only %zu follow", path,
+        return exaone_fail(err, EXAONE_ERR_FORMAT,
+                           "%s: the header's length is %llu bytes, but only %zu follow (an incomplete download?)", path,
                            (unsigned long long)n, size - 8);
     }
     if (n == 0 || bytes[8] != '{') {

@@ -133,6 +133,17 @@ complains "no such model" 1 "$work/none"
 printf 'not a model' >"$work/bad.gguf"
 run_it "$exaone" inspect "$work/bad.gguf"
 complains "a file that is no model" 1 "bad.gguf"
+mkdir "$work/cut"
+cp models/tiny/*.json "$work/cut"
+head -c 1000000 models/tiny/model.safetensors >"$work/cut/model.safetensors"
+run_it "$exaone" inspect "$work/cut"
+complains "a file that was cut" 1 "an incomplete download?"
+printf 'version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 15553680\n' >"$work/cut/model.safetensors"
+run_it "$exaone" run -m "$work/cut" x
+complains "a Git LFS pointer" 1 "model.safetensors is a Git LFS pointer"
+cp "$work/cut/model.safetensors" "$work/pointer.gguf"
+run_it "$exaone" run -m "$work/pointer.gguf" x
+complains "a Git LFS pointer for a GGUF file" 1 "pointer.gguf is a Git LFS pointer"
 run_it "$exaone" run --image "$work/none.png" x
 complains "no such image" 1 "none.png"
 run_it "$exaone" run --image "$work/bad.gguf" x
