@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "exaone/imatrix.h"
 #include "exaone/media.h"
 #include "exaone/parallel.h"
 #include "exaone/status.h"
@@ -32,6 +33,7 @@ typedef struct exaone_engine_options {
     int n_threads;              /* 0: one per core */
     exaone_precision precision; /* of activations that meet quantised weights */
     bool no_tokenizer;          /* do not fail when the model has no tokenizer (exaone_engine_tokenizer gives NULL then) */
+    exaone_imatrix *imatrix;    /* counts the inputs of every matrix (imatrix.h); must outlive the engine; NULL: none */
 } exaone_engine_options;
 
 /* Opens a Hugging Face folder or a GGUF file. Weights are mapped, not copied. `options` may be NULL.

@@ -7,14 +7,17 @@
  *   sampling.h  from logits to the next token              engine.h    engine, session, forward
  *   parallel.h  the loop interface of the thread pool      version.h   version numbers
  *   hub.h       models from the Hugging Face hub and their cache
- *   quantize.h  writing GGUF files
+ *   quantize.h  writing GGUF files                         imatrix.h   importance matrices for it
+ *   diff.h      errors between two weight files or models
  */
 #ifndef EXAONE_EXAONE_H
 #define EXAONE_EXAONE_H
 
 #include "exaone/chat.h"
+#include "exaone/diff.h"
 #include "exaone/engine.h"
 #include "exaone/hub.h"
+#include "exaone/imatrix.h"
 #include "exaone/media.h"
 #include "exaone/parallel.h"
 #include "exaone/placeholders.h"

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "cpu/cpu.h"
 #include "engine/engine_internal.h"
+#include "engine/observe.h"
 #include "text/tokenizer.h"
 #include "weights/gguf.h"
 
@@ -240,8 +241,14 @@ static exaone_status open_parts(exaone_engine *e, const char *path, const exaone
         e->parallel = exaone_pool_parallel(e->pool);
         s = exaone_cpu_open(e->pool, o->cpu_level, o->precision, &e->be, err);
     }
+    if (s == EXAONE_OK && o->imatrix) {
+        s = exaone_observe(&e->be, o->imatrix, e->pool, err);
+    }
     if (s == EXAONE_OK) {
         s = exaone_model_bind(&e->model, &e->config, e->weights, e->be, err);
+    }
+    if (s == EXAONE_OK && o->imatrix) {
+        s = exaone_observe_model(e->be, &e->model, err);
     }
     if (s == EXAONE_OK) {
         fill_info(e, n_threads);

@@ -1,4 +1,5 @@
-/* The inside of an importance matrix: filled by src/engine/observe.c, read by the quantiser and by diff. Files: imatrix.c. */
+/* The inside of an importance matrix: filled by src/engine/observe.c, read by the quantiser and by diff. Files: imatrix.c.
+ */
 #ifndef EXAONE_QUANT_IMATRIX_H
 #define EXAONE_QUANT_IMATRIX_H
 
