@@ -145,7 +145,11 @@ float exaone_encode_peak(int n, const float *x) {
     return -lo > hi ? lo : hi;
 }
 
-float exaone_encode_weighted_peak(int n, const float *x, const float *w) {
+float exaone_encode_block_peak(const exaone_encode_block *b, int at, int n) {
+    const float *x = b->x + at, *w = b->w + at;
+    if (!b->weighted) {
+        return exaone_encode_peak(n, x);
+    }
     float e[32] = {0}, some[32] = {0}, least, greatest;
     for (int i = 0; i < n; i++) {
         e[i] = w[i] * (x[i] * x[i]);
@@ -161,6 +165,31 @@ float exaone_encode_weighted_peak(int n, const float *x, const float *w) {
 /* ---- eight candidates at once: the lanes are the candidates, so no sum is folded ---- */
 
 enum { LANES = EXAONE_ENCODE_LANES };
+
+/* Bits of floats >= 0 sort as whole numbers; the low three make room for the lane, so a minimum finds both without branches.
+ */
+INLINE uint32_t lane_key(float v, int lane) {
+    return (exaone_f32_bits(v) & ~7u) | (uint32_t)lane;
+}
+
+int exaone_encode_least(const float *e, int first) {
+    uint32_t least = lane_key(e[0], 0);
+    for (int k = 1; k < LANES; k++) {
+        uint32_t key = lane_key(e[k], k);
+        least = key < least ? key : least;
+    }
+    return (least | 7) < lane_key(e[first], 7) ? (int)(least & 7) : first;
+}
+
+/* The lane of the greatest of eight values >= 0. */
+INLINE int greatest_lane(const float *v) {
+    uint32_t greatest = lane_key(v[0], 0);
+    for (int k = 1; k < LANES; k++) {
+        uint32_t key = lane_key(v[k], k);
+        greatest = key > greatest ? key : greatest;
+    }
+    return (int)(greatest & 7);
+}
 
 static void any_scale_gains(int n, const float *x, const float *w, const exaone_encode_levels *levels, const float *id,
                             float *qq, float *qx) {
@@ -206,12 +235,14 @@ typedef struct scale_best {
 
 static void try_inverses(int n, const float *x, const float *w, const exaone_encode_levels *levels, const float *id,
                          scale_best *best) {
-    float qq[LANES], qx[LANES];
+    float qq[LANES], qx[LANES], gain[LANES];
     any_scale_gains(n, x, w, levels, id, qq, qx);
     for (int k = 0; k < LANES; k++) {
-        if (qx[k] * qx[k] > best->gain * qq[k]) {
-            *best = (scale_best){qx[k] / qq[k], id[k], qx[k] * qx[k] / qq[k]};
-        }
+        gain[k] = qx[k] * qx[k] / (qq[k] + 0x1p-100f);
+    }
+    int k = greatest_lane(gain);
+    if (gain[k] > best->gain) {
+        *best = (scale_best){qx[k] / qq[k], id[k], gain[k]};
     }
 }
 
@@ -234,8 +265,9 @@ static void try_peak(int n, const float *x, const float *w, const exaone_encode_
     }
 }
 
-float exaone_encode_fit_scale(int n, const float *x, const float *w, const exaone_encode_levels *levels) {
-    float full = exaone_encode_peak(n, x), mattering = exaone_encode_weighted_peak(n, x, w);
+float exaone_encode_fit_scale(const exaone_encode_block *b, int at, int n, const exaone_encode_levels *levels) {
+    const float *x = b->x + at, *w = b->w + at;
+    float full = exaone_encode_peak(n, x), mattering = b->weighted ? exaone_encode_block_peak(b, at, n) : full;
     scale_best best = {0, 0, 0};
     if (fabsf(full) < 0x1p-60f) {
         return 0;
@@ -267,23 +299,23 @@ static void try_affines(affine_fit *f, exaone_encode_lanes *lanes) {
         lanes->id[k] = inverse(lanes->d[k]);
     }
     exaone_encode_lanes_affine_gains(f->n, f->x, f->w, f->top, lanes->id, lanes->m, q1, qq, qx);
+    float slope[LANES], offset[LANES], gain[LANES];
     for (int k = 0; k < LANES; k++) {
-        float det = f->sw * qq[k] - q1[k] * q1[k];
-        if (!(det > 1e-6f * (f->sw * qq[k]))) {
-            continue;
-        }
-        float slope = (f->sw * qx[k] - q1[k] * f->sx) / det;
-        float offset = (f->sx - slope * q1[k]) / f->sw;
-        if (f->down && offset > 0) {
-            offset = 0;
-            slope = qx[k] / qq[k];
-        }
-        float gain = slope * qx[k] + offset * f->sx;
-        if (slope > 0 && gain > f->gain) {
-            f->d = slope;
-            f->m = -offset;
-            f->gain = gain;
-        }
+        float all = f->sw * qq[k], det = all - q1[k] * q1[k];
+        float s = (f->sw * qx[k] - q1[k] * f->sx) / det, o = (f->sx - s * q1[k]) / f->sw;
+        float origin = qx[k] / qq[k]; /* the slope when the offset is held at 0 */
+        int held = f->down & (o > 0);
+        slope[k] = held ? origin : s;
+        offset[k] = held ? 0 : o;
+        float explained = slope[k] * qx[k] + offset[k] * f->sx;
+        int usable = (det > 1e-6f * all) & (slope[k] > 0) & (explained > 0);
+        gain[k] = usable ? explained : 0;
+    }
+    int k = greatest_lane(gain);
+    if (gain[k] > f->gain) {
+        f->d = slope[k];
+        f->m = -offset[k];
+        f->gain = gain[k];
     }
 }
 
@@ -315,7 +347,8 @@ static void weighted_range(const affine_fit *f, float *lo, float *hi) {
     exaone_encode_range(f->n, some, lo, hi);
 }
 
-void exaone_encode_fit_affine(int n, const float *x, const float *w, float top, int down, float *d, float *m) {
+void exaone_encode_fit_affine(const exaone_encode_block *b, int at, int n, float top, int down, float *d, float *m) {
+    const float *x = b->x + at, *w = b->w + at;
     affine_fit f = {.x = x, .w = w, .n = n, .down = down, .top = top};
     float lo, hi, some_lo, some_hi;
     exaone_encode_range(n, x, &lo, &hi);
@@ -333,12 +366,14 @@ void exaone_encode_fit_affine(int n, const float *x, const float *w, float top, 
     }
     f.d = (hi - lo) / top;
     f.m = -lo;
-    f.gain = -HUGE_VALF;
+    f.gain = 0;
     try_range(&f, lo, hi);
-    weighted_range(&f, &some_lo, &some_hi);
-    some_lo = down && some_lo > 0 ? 0 : some_lo;
-    if (some_hi - some_lo < 0.9f * (hi - lo) && some_hi - some_lo > 0x1p-60f) {
-        try_range(&f, some_lo, some_hi);
+    if (b->weighted) {
+        weighted_range(&f, &some_lo, &some_hi);
+        some_lo = down && some_lo > 0 ? 0 : some_lo;
+        if (some_hi - some_lo < 0.9f * (hi - lo) && some_hi - some_lo > 0x1p-60f) {
+            try_range(&f, some_lo, some_hi);
+        }
     }
     for (int round = 0; round < 2; round++) { /* around the best: itself, then seven of its neighbours */
         static const int8_t way[LANES][2] = {{0, 0}, {1, 1}, {1, 0}, {0, 1}, {-1, -1}, {-1, 0}, {0, -1}, {1, 2}};
@@ -368,7 +403,8 @@ void exaone_encode_block_load(exaone_encode_block *b, int n, const float *x, con
     if (importance) {
         exaone_encode_range(n, importance, &wmin, &wmax);
     }
-    if (wmax > 0) {
+    b->weighted = wmin < wmax;
+    if (b->weighted) {
         for (int i = 0; i < n; i++) { /* a floor, so that columns without weight still get sensible values */
             float w = importance[i] / wmax;
             b->w[i] = w > 0x1p-20f ? w : 0x1p-20f;

@@ -25,8 +25,6 @@ void exaone_encode_iq4_table(float nearest[EXAONE_ENCODE_NEAREST_SIZE]);
 /* Smallest and largest of n values (a multiple of 8); the one of larger size, with its sign. */
 void exaone_encode_range(int n, const float *x, float *lo, float *hi);
 float exaone_encode_peak(int n, const float *x);
-/* The peak among the values that matter: w x^2 not far below the greatest. n <= 32. */
-float exaone_encode_weighted_peak(int n, const float *x, const float *w);
 
 /* Sums over a block of the levels that a pass chose. */
 typedef struct exaone_encode_sums {
@@ -47,15 +45,13 @@ typedef struct exaone_encode_lanes {
     float id[EXAONE_ENCODE_LANES], d[EXAONE_ENCODE_LANES], m[EXAONE_ENCODE_LANES];
 } exaone_encode_lanes;
 
+/* The lane of the least of eight values >= 0, up to a relative 2^-20; `first` wins ties. */
+int exaone_encode_least(const float *e, int first);
+
 /* e[k]: sum w (x - decoded)^2 of lane k. m is 0 for scale-only types; id is set here. */
 void exaone_encode_scale_errors(int n, const float *x, const float *w, const exaone_encode_levels *levels,
                                 exaone_encode_lanes *lanes, float *e);
 void exaone_encode_affine_errors(int n, const float *x, const float *w, float top, exaone_encode_lanes *lanes, float *e);
-
-/* The d (either sign) of least error that the search finds for decoded = d * q. */
-float exaone_encode_fit_scale(int n, const float *x, const float *w, const exaone_encode_levels *levels);
-/* The d >= 0 and m of least error that the search finds for decoded = d * q - m; m >= 0 when `down` is set. */
-void exaone_encode_fit_affine(int n, const float *x, const float *w, float top, int down, float *d, float *m);
 
 /* A block in units of its own size: x = source * 2^-exponent with the largest |x| in [0.5, 1), weights with maximum 1. All
  * zeros: exponent 0. */
@@ -63,10 +59,19 @@ typedef struct exaone_encode_block {
     float x[EXAONE_ENCODE_SUPER];
     float w[EXAONE_ENCODE_SUPER];
     int exponent;
+    int weighted; /* the weights differ */
 } exaone_encode_block;
 
 /* importance [n] or NULL. */
 void exaone_encode_block_load(exaone_encode_block *b, int n, const float *x, const float *importance);
+
+/* The peak of n <= 32 values behind `at`; with weights of those that matter: w x^2 not far below the greatest. */
+float exaone_encode_block_peak(const exaone_encode_block *b, int at, int n);
+
+/* For the n values behind `at`: the d (either sign) of least error that the search finds for decoded = d * q. */
+float exaone_encode_fit_scale(const exaone_encode_block *b, int at, int n, const exaone_encode_levels *levels);
+/* The d >= 0 and m of least error that the search finds for decoded = d * q - m; m >= 0 when `down` is set. */
+void exaone_encode_fit_affine(const exaone_encode_block *b, int at, int n, float top, int down, float *d, float *m);
 
 /* The f16 next to a scale in block units; a scale that is not 0 does not become 0, none leaves the f16 range. */
 uint16_t exaone_encode_half(const exaone_encode_block *b, float scale);

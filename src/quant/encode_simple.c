@@ -59,7 +59,7 @@ static void choose_scale(const exaone_encode_block *b, const exaone_encode_level
     best->e = HUGE_VALF;
     float plain = exaone_encode_peak(N, b->x) / levels->lo;
     (void)try_scale(b, levels, plain, best);
-    float refit = exaone_encode_fit_scale(N, b->x, b->w, levels);
+    float refit = exaone_encode_fit_scale(b, 0, N, levels);
     for (int round = 0; round < 3; round++) {
         float before = best->e;
         refit = try_scale(b, levels, refit, best);
@@ -102,7 +102,7 @@ static void encode_scale_type(int dtype, const exaone_encode_block *b, const flo
 static void encode_q8_0(const exaone_encode_block *b, uint8_t *out) {
     const exaone_encode_levels levels = {-127, 127, NULL};
     scale_choice c = {.e = HUGE_VALF};
-    float peak = fabsf(exaone_encode_peak(N, b->x)), mattering = fabsf(exaone_encode_weighted_peak(N, b->x, b->w));
+    float peak = fabsf(exaone_encode_peak(N, b->x)), mattering = fabsf(exaone_encode_block_peak(b, 0, N));
     float refit = try_scale(b, &levels, peak / 127, &c);
     refit = try_scale(b, &levels, refit, &c);
     try_scale(b, &levels, refit, &c);
@@ -151,7 +151,7 @@ static void encode_affine_type(int dtype, const exaone_encode_block *b, uint8_t 
     affine_choice c = {.e = HUGE_VALF};
     float d = (hi - lo) / top, m = -lo;
     try_affine(b, top, &d, &m, &c);
-    exaone_encode_fit_affine(N, b->x, b->w, top, 0, &d, &m);
+    exaone_encode_fit_affine(b, 0, N, top, 0, &d, &m);
     for (int round = 0; round < 3; round++) {
         float before = c.e;
         try_affine(b, top, &d, &m, &c);
@@ -208,7 +208,7 @@ static float mxfp4_pass(const exaone_encode_block *b, int e, uint8_t *q) {
  * which pays when it is alone or weighs little. Above e = 252 the largest level is no finite float. */
 static void encode_mxfp4(const exaone_encode_block *b, uint8_t *out) {
     int top = b->exponent + 125, low;
-    (void)frexpf(exaone_encode_weighted_peak(N, b->x, b->w), &low);
+    (void)frexpf(exaone_encode_block_peak(b, 0, N), &low);
     float best = HUGE_VALF;
     for (int e = top; e >= b->exponent + low + 123; e--) {
         uint8_t q[N];

@@ -15,8 +15,9 @@ enum { ALL = EXAONE_ENCODE_SUPER, MAX_SUBS = 16 };
 typedef struct scale_type {
     int n_subs, n; /* n_subs * n = 256 */
     exaone_encode_levels levels;
-    int lo, hi; /* of the sub-block scales */
-    int rounds; /* of fitting the super-block's scale */
+    int lo, hi;    /* of the sub-block scales */
+    int both_ends; /* tries the greatest scale as hi too, not only as lo */
+    int rounds;    /* of fitting the super-block's scale */
 } scale_type;
 
 typedef struct scale_state {
@@ -47,10 +48,7 @@ static void scale_settle(const exaone_encode_block *b, const scale_type *t, int 
         lanes.d[k] = d * (float)(first + k);
     }
     exaone_encode_scale_errors(t->n, b->x + j * t->n, b->w + j * t->n, &t->levels, &lanes, e);
-    int best = next - first;
-    for (int k = 0; k < EXAONE_ENCODE_LANES; k++) {
-        best = e[k] < e[best] ? k : best;
-    }
+    int best = exaone_encode_least(e, next - first);
     state->s[j] = first + best;
     state->sums[j] = scale_sub(b, t, j, d, first + best, q);
 }
@@ -86,17 +84,16 @@ static void scale_refit(const exaone_encode_block *b, const scale_type *t, const
     }
 }
 
-static void scale_choose(const exaone_encode_block *b, const scale_type *t, const float *more, int n_more,
-                         exaone_encode_super_scales *out) {
+static void scale_choose(const exaone_encode_block *b, const scale_type *t, exaone_encode_super_scales *out) {
     float targets[MAX_SUBS], peak = 0;
     for (int j = 0; j < t->n_subs; j++) {
-        targets[j] = exaone_encode_fit_scale(t->n, b->x + j * t->n, b->w + j * t->n, &t->levels);
+        targets[j] = exaone_encode_fit_scale(b, j * t->n, t->n, &t->levels);
         peak = fabsf(targets[j]) > fabsf(peak) ? targets[j] : peak;
     }
     scale_state best = {.e = HUGE_VALF};
-    for (int i = 0; i < n_more; i++) {
-        scale_try(b, t, peak / ((float)t->lo + more[i]), targets, &best);
-        scale_try(b, t, peak / ((float)t->hi - more[i]), targets, &best);
+    scale_try(b, t, peak / (float)t->lo, targets, &best);
+    if (t->both_ends) {
+        scale_try(b, t, peak / (float)t->hi, targets, &best);
     }
     scale_refit(b, t, targets, &best);
     out->d = best.d;
@@ -146,23 +143,18 @@ static void affine_settle(const exaone_encode_block *b, const affine_type *t, in
     exaone_encode_sums best = affine_sub(b, t, j, d * (float)s, dmin * (float)m, q);
     for (int round = 0; round < 2; round++) {
         exaone_encode_lanes lanes;
-        int s_try[EXAONE_ENCODE_LANES], m_try[EXAONE_ENCODE_LANES], found = -1;
-        float least = best.e;
+        int s_try[EXAONE_ENCODE_LANES], m_try[EXAONE_ENCODE_LANES];
+        float per_min = dmin > 0 ? 1 / (targets->sw[j] * dmin) : 0;
         for (int k = 0; k < EXAONE_ENCODE_LANES; k++) {
             s_try[k] = clamp_int((float)(s + way[k][0]), 0, t->hi);
-            float fit = dmin > 0 ? (best.q * d * (float)s_try[k] - targets->sx[j]) / (targets->sw[j] * dmin) : 0;
+            float fit = (best.q * d * (float)s_try[k] - targets->sx[j]) * per_min;
             m_try[k] = clamp_int(fit + (float)way[k][1], 0, t->hi);
             lanes.d[k] = d * (float)s_try[k];
             lanes.m[k] = dmin * (float)m_try[k];
         }
         exaone_encode_affine_errors(t->n, b->x + j * t->n, b->w + j * t->n, t->top, &lanes, e);
-        for (int k = 0; k < EXAONE_ENCODE_LANES; k++) {
-            if (e[k] < least) {
-                least = e[k];
-                found = k;
-            }
-        }
-        if (found < 0) {
+        int found = exaone_encode_least(e, 0);
+        if (!(e[found] < best.e)) {
             break;
         }
         exaone_encode_sums next = affine_sub(b, t, j, lanes.d[found], lanes.m[found], q);
@@ -225,7 +217,7 @@ static void affine_choose(const exaone_encode_block *b, const affine_type *t, co
     float d_peak = 0, m_peak = 0;
     for (int j = 0; j < t->n_subs; j++) {
         const float *x = b->x + j * t->n, *w = b->w + j * t->n;
-        exaone_encode_fit_affine(t->n, x, w, t->top, 1, &targets.d[j], &targets.m[j]);
+        exaone_encode_fit_affine(b, j * t->n, t->n, t->top, 1, &targets.d[j], &targets.m[j]);
         d_peak = targets.d[j] > d_peak ? targets.d[j] : d_peak;
         m_peak = targets.m[j] > m_peak ? targets.m[j] : m_peak;
         targets.sw[j] = targets.sx[j] = 0;
@@ -256,12 +248,12 @@ static void affine_choose(const exaone_encode_block *b, const affine_type *t, co
 void exaone_encode_super_choose(int dtype, const exaone_encode_block *b, const float *nearest,
                                 exaone_encode_super_scales *out) {
     static const float more[] = {0, -1.2f};
-    static const scale_type q3 = {16, 16, {-4, 3, NULL}, -32, 31, 2};
-    static const scale_type q6 = {16, 16, {-32, 31, NULL}, -128, 127, 2};
+    static const scale_type q3 = {16, 16, {-4, 3, NULL}, -32, 31, 0, 2};
+    static const scale_type q6 = {16, 16, {-32, 31, NULL}, -128, 127, 1, 2};
     static const affine_type q2 = {16, 16, 3, 15};
     static const affine_type q4 = {8, 32, 15, 63};
     static const affine_type q5 = {8, 32, 31, 63};
-    scale_type iq4 = {8, 32, {-127, 113, nearest}, -32, 31, 2};
+    scale_type iq4 = {8, 32, {-127, 113, nearest}, -32, 31, 1, 2};
     switch (dtype) {
     case EXAONE_Q2_K:
         affine_choose(b, &q2, more, 2, out);
@@ -273,13 +265,13 @@ void exaone_encode_super_choose(int dtype, const exaone_encode_block *b, const f
         affine_choose(b, &q5, more, 1, out);
         break;
     case EXAONE_Q3_K:
-        scale_choose(b, &q3, more, 1, out);
+        scale_choose(b, &q3, out);
         break;
     case EXAONE_Q6_K:
-        scale_choose(b, &q6, more, 1, out);
+        scale_choose(b, &q6, out);
         break;
     default:
-        scale_choose(b, &iq4, more, 1, out);
+        scale_choose(b, &iq4, out);
         break;
     }
 }
