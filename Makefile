@@ -17,7 +17,7 @@ GROUPS += $(filter check fuzz,$(GOALS)) $(if $(filter format,$(GOALS)),check) $(
 .PHONY: $(GOALS) second-pass
 $(GOALS): second-pass ; @:
 second-pass:
-	$(if $(filter-out clean help,$(GOALS)),@tools/setup.sh $(GROUPS))
+	$(if $(filter-out clean help uninstall,$(GOALS)),@tools/setup.sh $(GROUPS))
 	+@$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$$(nproc)) EXAONE_READY=1 $(GOALS)
 else
 
@@ -77,6 +77,7 @@ all: $(PROGRAM) $(STATIC) $(SHARED) $(call bin,$(EXAMPLE_SRC))
 # `make install PREFIX=` after `make` compiles one folder.
 DATADIR := $(PREFIX)/share/exaone
 FLAGS := $(strip $(CC) $(CPPFLAGS) $(CFLAGS))
+ifneq ($(filter-out clean help setup uninstall,$(or $(MAKECMDGOALS),all)),)
 $(shell mkdir -p $(BUILD))
 ifneq ($(file <$(BUILD)/.flags),$(FLAGS))
 $(file >$(BUILD)/.flags,$(FLAGS))
@@ -86,6 +87,7 @@ $(file >$(BUILD)/.sources,$(LIB_SRC))
 endif
 ifneq ($(file <$(BUILD)/.datadir),$(DATADIR))
 $(file >$(BUILD)/.datadir,$(DATADIR))
+endif
 endif
 
 $(BUILD)/cli/%.o: CPPFLAGS += -DEXAONE_DATADIR='"$(DATADIR)"'
@@ -175,6 +177,14 @@ install: all
 	install -D -m 644 completions/exaone.fish $(TO)/share/fish/vendor_completions.d/exaone.fish
 	$(if $(DESTDIR),,-@ldconfig 2>/dev/null)
 
+# What `install` with the same PREFIX and DESTDIR put there, and the folders that are exaone's own.
+uninstall:
+	rm -f $(TO)/bin/exaone $(TO)/lib/libexaone.a $(TO)/lib/libexaone.so* $(TO)/lib/pkgconfig/exaone.pc
+	rm -f $(TO)/share/man/man1/exaone.1 $(TO)/share/bash-completion/completions/exaone
+	rm -f $(TO)/share/zsh/site-functions/_exaone $(TO)/share/fish/vendor_completions.d/exaone.fish
+	rm -rf $(TO)/include/exaone $(TO)/share/exaone
+	$(if $(DESTDIR),,-@ldconfig 2>/dev/null)
+
 setup:
 	@echo "all packages are installed"
 
@@ -191,11 +201,12 @@ help:
 	@echo "make tsan       the tests under the thread sanitizer"
 	@echo "make fuzz       every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds"
 	@echo "make install    to PREFIX=$(PREFIX), below DESTDIR if given"
+	@echo "make uninstall  take that away again"
 	@echo "make setup      install the Debian/Ubuntu packages that are missing (the others do it too)"
 	@echo "make clean      remove what was built"
 	@echo "V=1 shows the commands, BUILD=DIR builds elsewhere"
 
-.PHONY: all tests test demo check format asan tsan fuzz fuzz-run install setup clean help
+.PHONY: all tests test demo check format asan tsan fuzz fuzz-run install uninstall setup clean help
 .SECONDARY:
--include $(shell find $(BUILD) -name '*.d')
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 endif

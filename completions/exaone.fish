@@ -14,6 +14,7 @@ function __exaone_after
 end
 
 complete -c exaone -n "test (count (commandline -opc)) -eq 1" -f -a "(__exaone_commands)"
+complete -c exaone -n "__exaone_after help" -f -a "(__exaone_commands)"
 complete -c exaone -n "test (count (commandline -opc)) -ge 2; and string match -q -- '-*' (commandline -ct)" -f -a "(__exaone_options)"
 complete -c exaone -n "__exaone_after --preset" -f -a "general ocr text"
 complete -c exaone -n "__exaone_after --resize-backend" -f -a "torchvision pil"

@@ -2,7 +2,7 @@
 # zsh completion for exaone. Commands and options are read from its own help, so they are always those of the program.
 local program=$words[1] line
 local -a commands options
-if ((CURRENT == 2)); then
+if ((CURRENT == 2)) || { ((CURRENT == 3)) && [[ $words[2] == help ]] }; then
     commands=(${(f)"$($program --help 2>/dev/null | sed -n '/^Commands:/,/^$/s/^  \([a-z-]*\) *\(.*\)/\1:\2/p')"})
     _describe command commands
     return

@@ -14,6 +14,9 @@ fi
 COMP_WORDS=("$program" "") COMP_CWORD=1
 _exaone
 offered=" ${COMPREPLY[*]} "
+COMP_WORDS=("$program" help "") COMP_CWORD=2
+_exaone
+if [[ " ${COMPREPLY[*]} " == *" chat "* ]]; then echo "ok help completes commands"; else echo "not ok help completes commands"; fi
 for command in $commands; do
     case $command in
     help | version) continue ;; # no options

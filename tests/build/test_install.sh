@@ -54,3 +54,10 @@ image=$PWD/examples/media/time.png
 answer=$(cd / && "$root/bin/exaone" run --no-think --greedy --image "$image" "Transcribe the text in the image.")
 test "$answer" = "0:37"
 report "the installed program finds its model and answers"
+
+make -s EXAONE_READY=1 BUILD="$BUILD" DESTDIR="$to" PREFIX=/usr/local uninstall
+test -z "$(find "$to" ! -type d)" && test ! -e "$root/share/exaone" && test ! -e "$root/include/exaone"
+report "uninstall leaves nothing"
+
+make -s EXAONE_READY=1 BUILD="$TMPDIR/none" help >/dev/null && test ! -e "$TMPDIR/none"
+report "make help creates nothing"
