@@ -113,8 +113,11 @@ EXAONE_API exaone_processor_config exaone_processor_config_default(void);
 typedef enum exaone_processor_file {
     EXAONE_PROCESSOR_IMAGE, /* preprocessor_config.json */
     EXAONE_PROCESSOR_VIDEO, /* video_preprocessor_config.json */
-    EXAONE_PROCESSOR_BOTH   /* processor_config.json: its members image_processor and video_processor */
+    EXAONE_PROCESSOR_BOTH,  /* processor_config.json: its members image_processor and video_processor, which win */
+    EXAONE_PROCESSOR_FILES
 } exaone_processor_file;
+/* The file's name; static. */
+EXAONE_API const char *exaone_processor_file_name(exaone_processor_file kind);
 
 /* Reads a JSON file's bytes over *config: what it does not name stays. Settings that would need something this engine does
  * not do (do_resize false, another resample, …) are refused by name. On failure *config is unchanged. Errors:

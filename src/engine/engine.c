@@ -2,6 +2,8 @@
  * backend. */
 #include <errno.h>
 #include <sched.h>
+#include <stdio.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -158,6 +160,22 @@ static exaone_status read_template(exaone_engine *e, exaone_error *err) {
     return s;
 }
 
+/* Settings files that the mmproj file was given whole. */
+static exaone_status read_processor_documents(exaone_engine *e, exaone_error *err) {
+    const exaone_gguf *g = exaone_weights_mmproj(e->weights);
+    exaone_status s = exaone_processor_config_check(&e->processor, err);
+    for (int kind = 0; g && kind < EXAONE_PROCESSOR_FILES && s == EXAONE_OK; kind++) {
+        char key[64];
+        snprintf(key, sizeof key, EXAONE_GGUF_DOCUMENT, exaone_processor_file_name((exaone_processor_file)kind));
+        exaone_string_view text = view(g, key);
+        if (text.bytes) {
+            s = exaone_processor_config_parse(text.bytes, text.n, (exaone_processor_file)kind, &e->processor, err);
+            s = s == EXAONE_OK ? s : exaone_fail_context(err, s, "%s: %s", exaone_gguf_path(g), key);
+        }
+    }
+    return s;
+}
+
 static exaone_status read_processor(exaone_engine *e, exaone_error *err) {
     if (!exaone_weights_gguf(e->weights)) {
         return exaone_processor_config_load(exaone_weights_dir(e->weights), &e->processor, err);
@@ -179,7 +197,7 @@ static exaone_status read_processor(exaone_engine *e, exaone_error *err) {
             memcpy(p->std, v->image_std, sizeof p->std);
         }
     }
-    return exaone_processor_config_check(&e->processor, err);
+    return read_processor_documents(e, err);
 }
 
 static void fill_info(exaone_engine *e, int n_threads) {

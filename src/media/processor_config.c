@@ -7,6 +7,7 @@
  * shortest_edge and longest_edge are numbers of pixels, not edges. null means: not set. */
 #include "exaone/media.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -294,18 +295,24 @@ exaone_status exaone_processor_config_parse(const char *json, size_t n, exaone_p
     return status;
 }
 
-/* Reads folder/name if there is such a file; *found tells. */
-static exaone_status load_file(const char *folder, const char *name, exaone_processor_file kind,
-                               exaone_processor_config *config, bool *found, exaone_error *err) {
+const char *exaone_processor_file_name(exaone_processor_file kind) {
+    static const char *const NAMES[EXAONE_PROCESSOR_FILES] = {"preprocessor_config.json", "video_preprocessor_config.json",
+                                                              "processor_config.json"};
+    assert((unsigned)kind < EXAONE_PROCESSOR_FILES);
+    return NAMES[kind];
+}
+
+/* Reads the file if the folder has it. */
+static exaone_status load_file(const char *folder, exaone_processor_file kind, exaone_processor_config *config,
+                               exaone_error *err) {
+    const char *name = exaone_processor_file_name(kind);
     char *path = exaone_path_join(folder, name), *text = NULL;
     size_t n = 0;
-    *found = false;
     if (!path) {
         return exaone_fail_memory(err, "a path", strlen(folder) + strlen(name));
     }
     exaone_status status = EXAONE_OK;
     if (exaone_file_exists(path)) {
-        *found = true;
         status = exaone_file_read(path, MAX_FILE_BYTES, &text, &n, err);
         if (status == EXAONE_OK) {
             status = exaone_processor_config_parse(text, n, kind, config, err);
@@ -321,13 +328,9 @@ static exaone_status load_file(const char *folder, const char *name, exaone_proc
 
 exaone_status exaone_processor_config_load(const char *folder, exaone_processor_config *config, exaone_error *err) {
     exaone_processor_config c = exaone_processor_config_default();
-    bool found = false;
-    exaone_status status = load_file(folder, "preprocessor_config.json", EXAONE_PROCESSOR_IMAGE, &c, &found, err);
-    if (status == EXAONE_OK) {
-        status = load_file(folder, "video_preprocessor_config.json", EXAONE_PROCESSOR_VIDEO, &c, &found, err);
-    }
-    if (status == EXAONE_OK) { /* last: its members win */
-        status = load_file(folder, "processor_config.json", EXAONE_PROCESSOR_BOTH, &c, &found, err);
+    exaone_status status = EXAONE_OK;
+    for (int kind = 0; kind < EXAONE_PROCESSOR_FILES && status == EXAONE_OK; kind++) { /* the last one's members win */
+        status = load_file(folder, (exaone_processor_file)kind, &c, err);
     }
     if (status == EXAONE_OK) {
         *config = c;

@@ -1,9 +1,11 @@
 /* The metadata of a new GGUF pair: see metadata.h. */
 #include "quant/metadata.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
+#include "exaone/media.h"
 #include "quant/document.h"
 
 enum { QUANTIZATION_VERSION = 2, NOMINAL_IMAGE = 560 };
@@ -105,6 +107,20 @@ static exaone_status put_preprocessing(exaone_gguf_writer *w, const char *folder
     return status;
 }
 
+/* A settings file of the folder as a string: GGUF has keys of its own for a few of its members only. Other programs pass
+ * over keys that they do not know. */
+static exaone_status put_document(exaone_gguf_writer *w, const char *folder, const char *name, exaone_error *err) {
+    char key[64];
+    snprintf(key, sizeof key, EXAONE_GGUF_DOCUMENT, name);
+    exaone_document d;
+    exaone_status status = exaone_document_open(folder, name, &d, err);
+    if (status == EXAONE_OK && d.root) {
+        exaone_gguf_put_string(w, key, d.text, d.size);
+    }
+    exaone_document_release(&d);
+    return status;
+}
+
 exaone_status exaone_metadata_vision(exaone_gguf_writer *w, const exaone_config *config, const char *folder,
                                      uint32_t file_type, exaone_error *err) {
     const exaone_vision_config *v = &config->vision;
@@ -131,7 +147,11 @@ exaone_status exaone_metadata_vision(exaone_gguf_writer *w, const exaone_config 
     put_int(w, "clip.vision.n_wa_pattern", period);
     put_int(w, "clip.vision.spatial_merge_size", v->spatial_merge_size);
     exaone_gguf_put_f32(w, "clip.vision.attention.layer_norm_epsilon", (float)v->rms_norm_eps);
-    return put_preprocessing(w, folder, err);
+    exaone_status status = put_preprocessing(w, folder, err);
+    for (int kind = 0; kind < EXAONE_PROCESSOR_FILES && status == EXAONE_OK; kind++) {
+        status = put_document(w, folder, exaone_processor_file_name((exaone_processor_file)kind), err);
+    }
+    return status;
 }
 
 void exaone_metadata_copy(exaone_gguf_writer *w, const exaone_gguf *from, const uint32_t *file_type) {

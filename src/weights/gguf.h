@@ -52,6 +52,10 @@ typedef struct exaone_gguf_tensor {
     size_t bytes;
 } exaone_gguf_tensor;
 
+/* The key of a settings file of a Hugging Face folder that is kept whole, as a string: members for which GGUF has no key.
+ * The argument is the file's name. Our own; other programs pass over it. */
+#define EXAONE_GGUF_DOCUMENT "exaone.file.%s"
+
 typedef struct exaone_gguf exaone_gguf;
 
 /* Maps and checks a file. Errors: EXAONE_ERR_IO, _FORMAT, _UNSUPPORTED (version, tensor type), _LIMIT, _MEMORY. */
