@@ -6,7 +6,10 @@
 #include "quant/encode_search.h"
 #include "tensor/dtype.h"
 
-enum { N = 32 };
+enum {
+    N = 32,
+    TINY = -12 /* blocks of a lower exponent may want a scale below the smallest f16 */
+};
 
 static void put16(uint8_t *out, uint16_t v) {
     out[0] = (uint8_t)v;
@@ -56,8 +59,11 @@ static float try_scale(const exaone_encode_block *b, const exaone_encode_levels 
 
 /* The scale of least error among the plain one (the peak on the longer end), the fitted one and refits of both. */
 static void choose_scale(const exaone_encode_block *b, const exaone_encode_levels *levels, scale_choice *best) {
-    best->e = HUGE_VALF;
     float plain = exaone_encode_peak(N, b->x) / levels->lo;
+    *best = (scale_choice){.e = HUGE_VALF};
+    if (b->exponent < TINY) {
+        (void)try_scale(b, levels, 0, best);
+    }
     (void)try_scale(b, levels, plain, best);
     float refit = exaone_encode_fit_scale(b, 0, N, levels);
     for (int round = 0; round < 3; round++) {
@@ -103,6 +109,9 @@ static void encode_q8_0(const exaone_encode_block *b, uint8_t *out) {
     const exaone_encode_levels levels = {-127, 127, NULL};
     scale_choice c = {.e = HUGE_VALF};
     float peak = fabsf(exaone_encode_peak(N, b->x)), mattering = fabsf(exaone_encode_block_peak(b, 0, N));
+    if (b->exponent < TINY) {
+        (void)try_scale(b, &levels, 0, &c);
+    }
     float refit = try_scale(b, &levels, peak / 127, &c);
     refit = try_scale(b, &levels, refit, &c);
     try_scale(b, &levels, refit, &c);
@@ -149,7 +158,12 @@ static void encode_affine_type(int dtype, const exaone_encode_block *b, uint8_t 
     float top = dtype == EXAONE_Q4_1 ? 15 : 31, lo, hi;
     exaone_encode_range(N, b->x, &lo, &hi);
     affine_choice c = {.e = HUGE_VALF};
-    float d = (hi - lo) / top, m = -lo;
+    float d = 0, m = 0;
+    if (b->exponent < TINY) {
+        try_affine(b, top, &d, &m, &c);
+    }
+    d = (hi - lo) / top;
+    m = -lo;
     try_affine(b, top, &d, &m, &c);
     exaone_encode_fit_affine(b, 0, N, top, 0, &d, &m);
     for (int round = 0; round < 3; round++) {
