@@ -23,13 +23,13 @@ typedef enum exaone_diff_kind {
     EXAONE_DIFF_ONLY_A, /* absent in B */
     EXAONE_DIFF_ONLY_B,
     EXAONE_DIFF_SHAPE, /* both have it, with different shapes */
-    EXAONE_DIFF_TYPE   /* a type that cannot be read as numbers: `unreadable` says which */
+    EXAONE_DIFF_TYPE   /* a type that is not read as numbers */
 } exaone_diff_kind;
 
-/* One tensor; the pointers are valid during the call. Dimensions are outermost first; a patch embedding that one side keeps
- * as two temporal slices is compared slice by slice. */
+/* One tensor; the pointers are valid during the call. Dimensions are outermost first. A patch embedding is compared as its
+ * two temporal slices; a matrix with scales in other tensors counts with them. */
 typedef struct exaone_diff_tensor {
-    const char *name; /* as in Hugging Face files */
+    const char *name; /* of the GGUF tensor; without a place in GGUF its own */
     exaone_diff_kind kind;
     exaone_dtype type_a, type_b; /* EXAONE_DTYPE_COUNT where absent */
     size_t n_dims_a, n_dims_b;

@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 
-enum { SPINS = 4000, MAX_THREADS = 512, CHUNKS_PER_THREAD = 4 };
+enum { SPINS = 4000, MAX_THREADS = 512, MAX_DEFAULT_THREADS = 64, CHUNKS_PER_THREAD = 4 };
 
 typedef struct {
     exaone_pool *pool;
@@ -127,6 +127,12 @@ void exaone_pool_free(exaone_pool *pool) {
     pthread_mutex_destroy(&pool->run_lock);
     free(pool->workers);
     free(pool);
+}
+
+int exaone_pool_cores(void) {
+    cpu_set_t set;
+    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    return n < 1 ? 1 : n > MAX_DEFAULT_THREADS ? MAX_DEFAULT_THREADS : n;
 }
 
 int exaone_pool_size(const exaone_pool *pool) {

@@ -15,6 +15,8 @@ typedef struct exaone_pool exaone_pool;
 EXAONE_MUST_USE exaone_status exaone_pool_new(int n_threads, exaone_pool **out, exaone_error *err);
 void exaone_pool_free(exaone_pool *pool); /* NULL is fine; no run may be going on */
 int exaone_pool_size(const exaone_pool *pool);
+/* Threads to use when nobody says: the cores this process may run on, 1 to 64. */
+int exaone_pool_cores(void);
 
 /* fn(arg, worker, begin, end), worker in 0 .. size-1: two calls with the same worker number never overlap (scratch memory).
  */

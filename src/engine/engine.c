@@ -1,7 +1,6 @@
 /* Opening a model: files, configuration, tokenizer, processor, thread pool, backend, binding. The only place that names a
  * backend. */
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,14 +14,7 @@
 #include "text/tokenizer.h"
 #include "weights/gguf.h"
 
-enum { MAX_TEMPLATE_BYTES = 1 << 20, MAX_DEFAULT_THREADS = 64 };
-
-/* Cores this process may run on. */
-static int usable_cores(void) {
-    cpu_set_t set;
-    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-    return n < 1 ? 1 : n > MAX_DEFAULT_THREADS ? MAX_DEFAULT_THREADS : n;
-}
+enum { MAX_TEMPLATE_BYTES = 1 << 20 };
 
 static exaone_string_view view(const exaone_gguf *g, const char *key) {
     exaone_gguf_view v;
@@ -250,7 +242,7 @@ static exaone_status open_parts(exaone_engine *e, const char *path, const exaone
     if (s == EXAONE_OK) {
         s = read_processor(e, err);
     }
-    int n_threads = o->n_threads > 0 ? o->n_threads : usable_cores();
+    int n_threads = o->n_threads > 0 ? o->n_threads : exaone_pool_cores();
     if (s == EXAONE_OK) {
         s = exaone_pool_new(n_threads, &e->pool, err);
     }

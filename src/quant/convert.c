@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <limits.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +21,7 @@
 #include "quant/stream.h"
 #include "weights/gguf_writer.h"
 
-enum { MAX_PIECES = 4096, ALIGNMENT = 32, MAX_DEFAULT_THREADS = 64, TAIL = 24 };
+enum { MAX_PIECES = 4096, ALIGNMENT = 32, TAIL = 24 };
 
 /* One file to write. */
 typedef struct target {
@@ -430,12 +429,6 @@ static void fill_report(const job *j, exaone_quantize_report *r) {
     r->bits_per_weight = weights > 0 ? bits / weights : 0;
 }
 
-static int usable_cores(void) {
-    cpu_set_t set;
-    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-    return n < 1 ? 1 : n > MAX_DEFAULT_THREADS ? MAX_DEFAULT_THREADS : n;
-}
-
 static exaone_status run(job *j, exaone_quantize_report *report) {
     const exaone_quantize_options *o = j->o;
     exaone_status status = exaone_weights_open(j->source, o->mmproj_source, &j->weights, j->err);
@@ -459,8 +452,8 @@ static exaone_status run(job *j, exaone_quantize_report *report) {
         status = check_disk(j);
     }
     if (status == EXAONE_OK) {
-        status = exaone_stream_init(&j->stream, &j->plan, o->threads > 0 ? o->threads : usable_cores(), o->progress, o->ctx,
-                                    j->err);
+        status = exaone_stream_init(&j->stream, &j->plan, o->threads > 0 ? o->threads : exaone_pool_cores(), o->progress,
+                                    o->ctx, j->err);
     }
     if (status == EXAONE_OK) {
         status = write_targets(j);

@@ -34,26 +34,6 @@ static void note(const exaone_plan_wish *wish, const char *text) {
 /* ---- names ---------------------------------------------------------------------------------------------------------------
  */
 
-/* Checkpoints spell the same parts in several ways; the first spelling that GGUF has a place for counts. */
-static bool gguf_name(const char *name, size_t n_main, char out[EXAONE_NAME_ROOM], bool *vision) {
-    static const char *const spellings[][2] = {{"", ""},
-                                               {"language_model.model.", "model.language_model."},
-                                               {"language_model.lm_head.", "lm_head."},
-                                               {"visual.", "model.visual."},
-                                               {"model.", "model.language_model."}};
-    for (size_t i = 0; i < sizeof spellings / sizeof spellings[0]; i++) {
-        char full[2 * EXAONE_NAME_ROOM];
-        size_t n = strlen(spellings[i][0]);
-        if (strncmp(name, spellings[i][0], n) == 0 && strlen(name) < EXAONE_NAME_ROOM) {
-            snprintf(full, sizeof full, "%s%s", spellings[i][1], name + n);
-            if (exaone_names_to_gguf(full, n_main, out, vision)) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
 /* Order in a new file: what stands outside the blocks, then the blocks by number; equal ranks keep their order. */
 static size_t rank_of(const char *name) {
     static const char *const first[] = {"token_embd.", "output_norm.", "output.", "rope_freqs.", "v.patch_embd."};
@@ -161,7 +141,7 @@ static exaone_status add_weight(planner *p, const exaone_weight *w, int slice) {
     } else {
         char from[EXAONE_NAME_ROOM + 8];
         snprintf(from, sizeof from, "%s%s", w->name, slice < 0 ? "" : slice == 0 ? ".0" : ".1");
-        if (!gguf_name(from, (size_t)p->config->num_hidden_layers, t.name, &t.vision)) {
+        if (!exaone_names_any_to_gguf(from, (size_t)p->config->num_hidden_layers, t.name, &t.vision)) {
             return exaone_fail(p->err, EXAONE_ERR_MODEL, "%s: %s has no place in a GGUF file", w->file, w->name);
         }
     }

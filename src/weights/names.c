@@ -135,3 +135,22 @@ bool exaone_names_to_gguf(const char *name, size_t n_main, char out[EXAONE_NAME_
     }
     return rest != NULL;
 }
+
+bool exaone_names_any_to_gguf(const char *name, size_t n_main, char out[EXAONE_NAME_ROOM], bool *vision) {
+    static const char *const spellings[][2] = {{"", ""},
+                                               {"language_model.model.", "model.language_model."},
+                                               {"language_model.lm_head.", "lm_head."},
+                                               {"visual.", "model.visual."},
+                                               {"model.", "model.language_model."}};
+    for (size_t i = 0; i < sizeof spellings / sizeof spellings[0]; i++) {
+        char full[2 * EXAONE_NAME_ROOM];
+        size_t n = strlen(spellings[i][0]);
+        if (strncmp(name, spellings[i][0], n) == 0 && strlen(name) < EXAONE_NAME_ROOM) {
+            snprintf(full, sizeof full, "%s%s", spellings[i][1], name + n);
+            if (exaone_names_to_gguf(full, n_main, out, vision)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
