@@ -81,8 +81,9 @@ typedef struct exaone_inspect_options {
 } exaone_inspect_options;
 
 /* A description of the model: sizes, memory needed for a context, configuration, tensors with type and shape. Works without
- * binding the weights, so also for files whose weights this version cannot compute. `options` may be NULL. *out is
- * NUL-terminated and belongs to the caller (free). Errors: EXAONE_ERR_IO, _FORMAT, _MODEL, _UNSUPPORTED, _LIMIT, _MEMORY. */
+ * binding the weights, so also for a model that this version cannot run: then it says why, without memory and configuration.
+ * `options` may be NULL. *out is NUL-terminated and belongs to the caller (free). Errors: EXAONE_ERR_IO, _FORMAT, _MODEL,
+ * _UNSUPPORTED, _LIMIT, _MEMORY. */
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_inspect(const char *path, const exaone_inspect_options *options, char **out,
                                                         exaone_error *err);
 

@@ -189,18 +189,23 @@ static uint64_t sum(uint64_t a, uint64_t b) {
     return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
+/* Without a configuration (`c` NULL): the weights only. */
 static void measure(const exaone_config *c, const exaone_weights *w, uint64_t n_ctx, model_sizes *m) {
-    *m = (model_sizes){.n_ctx = n_ctx, .files = exaone_weights_mapped_bytes(w), .n_tensors = exaone_weights_count(w)};
+    *m = (model_sizes){.files = exaone_weights_mapped_bytes(w), .n_tensors = exaone_weights_count(w)};
     for (size_t i = 0; i < m->n_tensors; i++) {
         exaone_weight t = exaone_weights_at(w, i);
         m->part[t.part] += t.bytes;
         m->weights += t.bytes;
     }
     count_types(w, m->types, sizeof m->types);
-    m->kv = exaone_config_kv_bytes(c, n_ctx, EXAONE_PREFILL_CHUNK, EXAONE_KV_PAGE, sizeof(float));
+    if (!c) {
+        return;
+    }
+    m->n_ctx = n_ctx ? n_ctx : (uint64_t)c->max_position_embeddings;
+    m->kv = exaone_config_kv_bytes(c, m->n_ctx, EXAONE_PREFILL_CHUNK, EXAONE_KV_PAGE, sizeof(float));
     uint64_t logits = 2 * (uint64_t)c->vocab_size * sizeof(float); /* on both sides */
-    m->workspace =
-        sum(sum(exaone_workspace_bytes(c, EXAONE_PREFILL_CHUNK), logits), n_ctx < UINT64_MAX / 4 ? 4 * n_ctx : UINT64_MAX);
+    m->workspace = sum(sum(exaone_workspace_bytes(c, EXAONE_PREFILL_CHUNK), logits),
+                       m->n_ctx < UINT64_MAX / 4 ? 4 * m->n_ctx : UINT64_MAX);
     m->vision = c->has_vision ? exaone_vision_bytes(c, EXAONE_MAX_VISION_PATCHES) : 0;
     m->total = sum(sum(m->weights, m->kv.total), sum(m->workspace, m->vision));
 }
@@ -225,6 +230,9 @@ static void sizes(report *r, const model_sizes *m) {
     }
     size(r, "files", m->files);
     section(r, "bytes", true);
+    if (m->n_ctx == 0) {
+        return;
+    }
     section(r, "memory", false);
     number(r, "context_tokens", (double)m->n_ctx, true);
     size(r, "weights_bytes", m->weights);
@@ -238,26 +246,35 @@ static void sizes(report *r, const model_sizes *m) {
     section(r, "memory", true);
 }
 
-static void describe(report *r, const char *path, const exaone_config *c, const exaone_weights *w,
+/* With a `fault` instead of a configuration: what can be said of a model that is not run. */
+static void describe(report *r, const char *path, const exaone_config *c, const char *fault, const exaone_weights *w,
                      const exaone_inspect_options *o) {
     const char *format = exaone_weights_get_format(w) == EXAONE_WEIGHTS_GGUF ? "gguf" : "safetensors";
     const char *projector = exaone_weights_mmproj_path(w);
     model_sizes m;
-    measure(c, w, o->n_ctx ? o->n_ctx : (uint64_t)c->max_position_embeddings, &m);
+    measure(c, w, o->n_ctx, &m);
     exaone_buf_puts(&r->b, r->json ? "{\"path\": " : "path    ");
     if (r->json) {
         exaone_json_put_string(&r->b, path, strlen(path));
         exaone_buf_printf(&r->b, ", \"format\": \"%s\"", format);
         exaone_buf_puts(&r->b, ", \"mmproj\": ");
         projector ? exaone_json_put_string(&r->b, projector, strlen(projector)) : (void)exaone_buf_puts(&r->b, "null");
+        if (fault) {
+            exaone_buf_puts(&r->b, ", \"cannot_run\": ");
+            exaone_json_put_string(&r->b, fault, strlen(fault));
+        }
     } else {
         exaone_buf_printf(&r->b, "%s\nformat  %s\n", path, format);
         projector ? (void)exaone_buf_printf(&r->b, "mmproj  %s\n", projector) : (void)0;
-        summary(r, c, &m);
+        c ? summary(r, c, &m)
+          : (void)exaone_buf_printf(&r->b, "%zu tensors (%s), %.2f GB in the files\ncannot be run by this version: %s\n",
+                                    m.n_tensors, m.types, (double)m.files / 1e9, fault);
         sizes(r, &m);
     }
-    text_config(r, c);
-    if (c->has_vision) {
+    if (c) {
+        text_config(r, c);
+    }
+    if (c && c->has_vision) {
         vision_config(r, &c->vision);
     }
     if (r->json || o->tensors) {
@@ -275,17 +292,20 @@ exaone_status exaone_inspect(const char *path, const exaone_inspect_options *opt
     *out = NULL;
     exaone_weights *w = NULL;
     exaone_config c = {0};
+    exaone_error fault = {0};
     exaone_status s = exaone_weights_open(path, o->mmproj, &w, err);
-    if (s == EXAONE_OK) {
-        s = exaone_config_load(w, &c, err);
-    }
     if (s != EXAONE_OK) {
-        exaone_weights_close(w);
         return s;
+    }
+    s = exaone_config_load(w, &c, &fault);
+    if (s != EXAONE_OK && s != EXAONE_ERR_UNSUPPORTED) { /* what is unsupported can be described */
+        exaone_weights_close(w);
+        return exaone_fail(err, s, "%s", fault.message);
     }
     report r = {.json = o->json};
     exaone_buf_init(&r.b, MAX_REPORT);
-    describe(&r, path, &c, w, o);
+    describe(&r, path, s == EXAONE_OK ? &c : NULL, s == EXAONE_OK ? NULL : fault.message, w, o);
+    s = EXAONE_OK;
     if (r.b.failed) {
         s = exaone_fail(err, EXAONE_ERR_LIMIT, "the description is longer than %d bytes", (int)MAX_REPORT);
         exaone_buf_release(&r.b);

@@ -127,6 +127,18 @@ expect "inspect --tensors" 0 "embed_tokens"
 run_it "$exaone" inspect models/tiny --json
 expect "inspect --json has the tensors" 0 "embed_tokens"
 
+mkdir "$work/awq"
+cp models/tiny/*.json "$work/awq"
+ln -s "$PWD/models/tiny/model.safetensors" "$work/awq"
+sed -i '0,/{/s//{"quantization_config": {"quant_method": "awq", "bits": 4},/' "$work/awq/config.json"
+run_it "$exaone" inspect "$work/awq"
+expect "inspect: a model that is not run" 0 "cannot be run by this version: "
+if grep -q "^160 tensors (BF16 160)" "$work/out"; then pass "inspect: its tensors"; else fail "inspect: its tensors"; fi
+run_it "$exaone" inspect --json "$work/awq"
+expect "inspect --json: a model that is not run" 0 '"cannot_run": "'
+run_it "$exaone" run -m "$work/awq" x
+complains "run: a model that is not run" 1 "awq"
+
 # errors of files: one sentence that names the file, exit 1
 run_it "$exaone" run -m "$work/none" x
 complains "no such model" 1 "$work/none"
