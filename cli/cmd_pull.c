@@ -152,7 +152,7 @@ static int pull(const char *text, cli_hub *hub, bool dry_run, meter *m) {
     int code = CLI_OK;
     if (status) {
         cli_fail(&err);
-        code = status == EXAONE_ERR_CANCELLED ? CLI_INTERRUPTED : CLI_FAILED;
+        code = status == EXAONE_ERR_CANCELLED ? cli_interrupt_code() : CLI_FAILED;
     } else if (!dry_run) {
         code = cli_write(plan.model, strlen(plan.model)) && cli_write("\n", 1) ? CLI_OK : CLI_FAILED;
     }

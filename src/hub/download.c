@@ -1,9 +1,9 @@
 /* One file, in parallel ranges.
  *
  * The file on disk is always a beginning of the whole: ranges that come early wait in memory (at most twice as many as there
- * are connections), so that what a cut download leaves can be continued, by this program or another, and the hash grows with
- * the file. The first request alone finds out where the endpoint redirects to and whether that server answers ranges; the
- * others then go there directly, until it refuses (such addresses expire). A server without ranges is read in one stream. */
+ * are connections), so that what a cut download leaves can be continued, and the hash grows with the file. The first request
+ * alone finds out where the endpoint redirects to and whether that server answers ranges; the others then go there directly,
+ * until it refuses (such addresses expire). A server without ranges is read in one stream. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -361,8 +361,7 @@ static void mark_group(const char *const *paths, size_t n, const exaone_hub_grou
         if (i == g->first ||
             (is_model(paths[i]) && (c.stem = stem_length(paths[i], ".gguf", &c.no, &c.of), same_group(&key, &c)))) {
             choice->role[i] = EXAONE_HUB_MODEL;
-        }
-        if (is_terms(paths[i])) {
+        } else if (is_terms(paths[i])) {
             choice->role[i] = EXAONE_HUB_SIDE;
         }
     }

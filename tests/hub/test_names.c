@@ -146,6 +146,10 @@ static void the_nearest_file_is_chosen(void **state) {
         free(c.role);
     }
     exaone_hub_choice c;
+    static const char *const terms[] = {"LICENSE-Q4_K_M.gguf"}; /* a model, whatever it is called */
+    assert_int_equal(choose(terms, 1, "o/m", NULL, &c), 0);
+    assert_int_equal(c.role[0], EXAONE_HUB_MODEL);
+    free(c.role);
     assert_int_equal(choose(paths, COUNT(paths), "o/m:Q2_K", NULL, &c), EXAONE_ERR_ARGUMENT);
     assert_string_equal(err.message, "revision main of o/m has no Q2_K; there are: BF16, Q4_K_M, Q8_0, UD-Q4_K_M");
     free(c.role);
