@@ -76,6 +76,9 @@ typedef struct exaone_config {
 EXAONE_MUST_USE exaone_status exaone_config_load(const exaone_weights *weights, exaone_config *config, exaone_error *err);
 void exaone_config_release(exaone_config *config); /* safe on an empty or released one */
 
+/* A generation_config.json over *config. Errors: EXAONE_ERR_FORMAT, _MODEL, _MEMORY; *config is partly changed then. */
+EXAONE_MUST_USE exaone_status exaone_config_parse_generation(const char *path, const char *json, size_t n,
+                                                             exaone_config *config, exaone_error *err);
 /* From JSON texts; `generation` may be NULL. num_mtp_layers is what the text announces, 1 when it does not say. `path` and
  * `generation_path` stand in messages. */
 EXAONE_MUST_USE exaone_status exaone_config_parse(const char *path, const char *json, size_t n, const char *generation_path,

@@ -2,6 +2,7 @@
  *
  * Keys: docs/model.md, "GGUF". MODEL: block_count counts the MTP block; the layers of the decoder are block_count -
  * nextn_predict_layers, and the window pattern is taken for those. */
+#include <stdio.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -366,6 +367,12 @@ exaone_status exaone_config_read_gguf(const exaone_weights *weights, exaone_conf
     }
     if (status == EXAONE_OK && mmproj) {
         status = read_vision(mmproj, config, err);
+    }
+    exaone_gguf_view generation;
+    if (status == EXAONE_OK && exaone_gguf_string(exaone_gguf_find(g, EXAONE_GGUF_GENERATION), &generation)) {
+        char where[512];
+        snprintf(where, sizeof where, "%s: %s", exaone_gguf_path(g), EXAONE_GGUF_GENERATION);
+        status = exaone_config_parse_generation(where, generation.text, generation.n, config, err);
     }
     if (status == EXAONE_OK) {
         status = exaone_config_check(config, exaone_gguf_path(g), mmproj ? exaone_gguf_path(mmproj) : NULL, err);

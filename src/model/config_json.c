@@ -524,6 +524,18 @@ static exaone_status parse_object(const char *path, const char *json, size_t n, 
     return EXAONE_OK;
 }
 
+exaone_status exaone_config_parse_generation(const char *path, const char *json, size_t n, exaone_config *config,
+                                             exaone_error *err) {
+    exaone_arena arena;
+    scope s;
+    exaone_status status = parse_object(path, json, n, &arena, &s, err);
+    if (status == EXAONE_OK) {
+        status = read_generation(&s, config);
+    }
+    exaone_arena_release(&arena);
+    return status;
+}
+
 exaone_status exaone_config_parse(const char *path, const char *json, size_t n, const char *generation_path,
                                   const char *generation, size_t n_generation, exaone_config *config, exaone_error *err) {
     *config = (exaone_config){.bos_token_id = -1,
@@ -540,11 +552,7 @@ exaone_status exaone_config_parse(const char *path, const char *json, size_t n, 
     }
     exaone_arena_release(&arena);
     if (status == EXAONE_OK && generation) {
-        status = parse_object(generation_path, generation, n_generation, &arena, &s, err);
-        if (status == EXAONE_OK) {
-            status = read_generation(&s, config);
-        }
-        exaone_arena_release(&arena);
+        status = exaone_config_parse_generation(generation_path, generation, n_generation, config, err);
     }
     if (status == EXAONE_OK) {
         status = exaone_config_check(config, path, path, err);

@@ -40,6 +40,20 @@ static void put_text_shape(exaone_gguf_writer *w, const exaone_config *c) {
     put_int(w, "exaone4.rope.dimension_count", c->head_dim);
 }
 
+/* A settings file of the folder as a string: GGUF has keys of its own for a few of its members only. Other programs pass
+ * over keys that they do not know. */
+static exaone_status put_document(exaone_gguf_writer *w, const char *folder, const char *name, exaone_error *err) {
+    char key[64];
+    snprintf(key, sizeof key, EXAONE_GGUF_DOCUMENT, name);
+    exaone_document d;
+    exaone_status status = exaone_document_open(folder, name, &d, err);
+    if (status == EXAONE_OK && d.root) {
+        exaone_gguf_put_string(w, key, d.text, d.size);
+    }
+    exaone_document_release(&d);
+    return status;
+}
+
 exaone_status exaone_metadata_text(exaone_gguf_writer *w, const exaone_config *config, const char *folder, const char *name,
                                    uint32_t file_type, exaone_error *err) {
     exaone_gguf_put_text(w, "general.architecture", "exaone4");
@@ -48,7 +62,8 @@ exaone_status exaone_metadata_text(exaone_gguf_writer *w, const exaone_config *c
     exaone_gguf_put_u32(w, "general.file_type", file_type);
     exaone_gguf_put_u32(w, "general.quantization_version", QUANTIZATION_VERSION);
     put_text_shape(w, config);
-    return exaone_metadata_tokenizer(w, config, folder, err);
+    exaone_status status = put_document(w, folder, "generation_config.json", err);
+    return status == EXAONE_OK ? exaone_metadata_tokenizer(w, config, folder, err) : status;
 }
 
 /* The only period that says which blocks are full; 0 when there is none. */
@@ -104,20 +119,6 @@ static exaone_status put_preprocessing(exaone_gguf_writer *w, const char *folder
     exaone_gguf_put_u32(w, "clip.vision.image_max_pixels", (uint32_t)most);
     exaone_gguf_put_f32s(w, "clip.vision.image_mean", mean, 3);
     exaone_gguf_put_f32s(w, "clip.vision.image_std", std, 3);
-    return status;
-}
-
-/* A settings file of the folder as a string: GGUF has keys of its own for a few of its members only. Other programs pass
- * over keys that they do not know. */
-static exaone_status put_document(exaone_gguf_writer *w, const char *folder, const char *name, exaone_error *err) {
-    char key[64];
-    snprintf(key, sizeof key, EXAONE_GGUF_DOCUMENT, name);
-    exaone_document d;
-    exaone_status status = exaone_document_open(folder, name, &d, err);
-    if (status == EXAONE_OK && d.root) {
-        exaone_gguf_put_string(w, key, d.text, d.size);
-    }
-    exaone_document_release(&d);
     return status;
 }
 

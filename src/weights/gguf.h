@@ -55,6 +55,7 @@ typedef struct exaone_gguf_tensor {
 /* The key of a settings file of a Hugging Face folder that is kept whole, as a string: members for which GGUF has no key.
  * The argument is the file's name. Our own; other programs pass over it. */
 #define EXAONE_GGUF_DOCUMENT "exaone.file.%s"
+#define EXAONE_GGUF_GENERATION "exaone.file.generation_config.json"
 
 typedef struct exaone_gguf exaone_gguf;
 
