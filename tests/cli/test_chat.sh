@@ -39,6 +39,7 @@ done
 cp $file "$work/a picture.png"
 mkdir "$work/home"
 cp $file "$work/home/x.png"
+# shellcheck disable=SC2088 # the program expands it
 for typed in "\"$work/a picture.png\"" "$work/a\\ picture.png" "'$work/a picture.png' " "~/x.png"; do
     printf '%s\n' "/image $typed" "$ask" "/save $work/saved.json" | HOME=$work/home "$exaone" chat --no-think >"$work/out" 2>"$work/err"
     code=$?
