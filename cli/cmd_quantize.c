@@ -9,6 +9,7 @@ int cmd_quantize(int argc, char **argv) {
          "type of tensors by GGUF name; the first that matches counts (repeatable)"},
         {"--mmproj-type", NULL, OPT_TEXT, &o.mmproj_type, 0, 0, "T",
          "F32, F16, BF16 or Q8_0 (default: BF16; F16 for an F16 source)"},
+        {"--imatrix", NULL, OPT_TEXT, &o.imatrix, 0, 0, "FILE", "importance matrix: weighs the error per column"},
         CLI_QUANTIZE_OPTIONS(o),
     };
     cli_command_line line;

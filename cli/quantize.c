@@ -95,6 +95,7 @@ static int write_model(const cli_quantize_options *o, const char *source, const 
     options->type = o->type;
     options->mmproj_source = o->mmproj;
     options->mmproj_out = o->mmproj_out;
+    options->imatrix = o->imatrix;
     options->mmproj_type = o->mmproj_type;
     options->n_overrides = o->tensor_types.n;
     options->no_mmproj = o->no_mmproj;

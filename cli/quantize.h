@@ -6,7 +6,7 @@
 
 typedef struct cli_quantize_options {
     const char *type; /* NULL: keep */
-    const char *mmproj, *mmproj_out, *mmproj_type, *split_size;
+    const char *mmproj, *mmproj_out, *mmproj_type, *split_size, *imatrix;
     cli_list tensor_types; /* "PATTERN=T" */
     bool no_mmproj, force;
     int64_t threads;

@@ -45,11 +45,11 @@ typedef struct exaone_quantize_options {
                                   every tensor keeps its own */
     const exaone_quantize_override *overrides; /* [n_overrides]; the first that matches counts */
     size_t n_overrides;
-    uint64_t
-        split_size; /* bytes of tensors in one piece of the text file at most (a larger tensor gets its own); 0: one file */
-    bool no_mmproj; /* only the text file */
-    bool force;     /* replace files that are there */
-    int threads;    /* 0: one per core */
+    const char *imatrix; /* file of importance matrices, which weigh the error per column; NULL: all alike */
+    uint64_t split_size; /* bytes of tensors in a piece of the text file (a larger tensor gets its own); 0: one file */
+    bool no_mmproj;      /* only the text file */
+    bool force;          /* replace files that are there */
+    int threads;         /* 0: one per core */
     exaone_quantize_progress_fn *progress; /* NULL: none */
     exaone_quantize_note_fn *note;         /* NULL: none */
     void *ctx;                             /* of both */

@@ -42,6 +42,7 @@ typedef struct job {
     const exaone_recipe *text, *vision;
     exaone_weights *weights;
     exaone_config config;
+    exaone_imatrix *imatrix;
     exaone_plan plan;
     exaone_stream stream;
     target *targets; /* the pieces of the text file, then the mmproj file if any */
@@ -429,6 +430,30 @@ static void fill_report(const job *j, exaone_quantize_report *r) {
     r->bits_per_weight = weights > 0 ? bits / weights : 0;
 }
 
+static exaone_status make_plan(job *j) {
+    const exaone_quantize_options *o = j->o;
+    const exaone_plan_wish wish = {.text = j->text,
+                                   .vision = j->vision,
+                                   .overrides = o->overrides,
+                                   .n_overrides = o->n_overrides,
+                                   .imatrix = j->imatrix,
+                                   .no_vision = o->no_mmproj,
+                                   .note = o->note,
+                                   .ctx = o->ctx};
+    exaone_status status = exaone_plan_make(j->weights, &j->config, &wish, &j->plan, j->err);
+    size_t n_blocks = 0;
+    for (size_t i = 0; i < j->plan.count && status == EXAONE_OK; i++) {
+        n_blocks += exaone_dtype_get(j->plan.tensors[i].type)->block_elements > 1;
+    }
+    if (status == EXAONE_OK && j->imatrix && j->plan.n_weighted < n_blocks) {
+        char text[256];
+        snprintf(text, sizeof text, "the importance matrix has columns for %zu of the %zu tensors written in blocks",
+                 j->plan.n_weighted, n_blocks);
+        note(j, text);
+    }
+    return status;
+}
+
 static exaone_status run(job *j, exaone_quantize_report *report) {
     const exaone_quantize_options *o = j->o;
     exaone_status status = exaone_weights_open(j->source, o->mmproj_source, &j->weights, j->err);
@@ -438,9 +463,11 @@ static exaone_status run(job *j, exaone_quantize_report *report) {
     if (status == EXAONE_OK) {
         status = choose_recipes(j);
     }
+    if (status == EXAONE_OK && o->imatrix) {
+        status = exaone_imatrix_open(o->imatrix, &j->imatrix, j->err);
+    }
     if (status == EXAONE_OK) {
-        const exaone_plan_wish wish = {j->text, j->vision, o->overrides, o->n_overrides, o->no_mmproj, o->note, o->ctx};
-        status = exaone_plan_make(j->weights, &j->config, &wish, &j->plan, j->err);
+        status = make_plan(j);
     }
     if (status == EXAONE_OK) {
         status = name_targets(j);
@@ -487,6 +514,7 @@ exaone_status exaone_quantize(const char *source, const char *target_path, const
     free(j.entries);
     exaone_stream_release(&j.stream);
     exaone_plan_release(&j.plan);
+    exaone_imatrix_close(j.imatrix);
     exaone_config_release(&j.config);
     exaone_weights_close(j.weights);
     return status;

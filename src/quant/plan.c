@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/half.h"
 #include "base/mem.h"
+#include "model/quantization.h"
 #include "model/rope.h"
 #include "quant/encode.h"
 
@@ -108,7 +109,7 @@ static exaone_dtype wanted_type(planner *p, const exaone_plan_tensor *t) {
     if (exaone_weights_get_format(p->weights) == EXAONE_WEIGHTS_GGUF) {
         return t->weight.dtype;
     }
-    const exaone_recipe *own = exaone_recipe_plain(t->weight.dtype);
+    const exaone_recipe *own = t->scaled ? exaone_recipe_find("BF16") : exaone_recipe_plain(t->weight.dtype);
     return own ? exaone_recipe_choose(own, &p->model, t->name, t->n_dims) : EXAONE_F32;
 }
 
@@ -116,7 +117,11 @@ static void choose_type(planner *p, exaone_plan_tensor *t) {
     exaone_dtype wanted = wanted_type(p, t);
     t->type = t->weight.dtype == wanted ? wanted : exaone_recipe_fit(wanted, t->ne[0]);
     t->fallback = t->type != wanted;
-    bool blocks = (EXAONE_DTYPE_BIT(t->weight.dtype) & EXAONE_DTYPES_BLOCKS) != 0;
+    bool blocks = t->scaled || (EXAONE_DTYPE_BIT(t->weight.dtype) & EXAONE_DTYPES_BLOCKS) != 0;
+    if (p->wish->imatrix && t->n_dims > 1 && t->slice < 0 && exaone_dtype_get(t->type)->block_elements > 1) {
+        t->importance = exaone_imatrix_find(p->wish->imatrix, t->name, t->columns);
+        p->plan->n_weighted += t->importance != NULL;
+    }
     if (!t->values && blocks && t->type != t->weight.dtype) {
         p->n_quantised++;
         p->quantised = t->weight.dtype;
@@ -132,6 +137,71 @@ static exaone_plan_tensor *add(planner *p, const exaone_plan_tensor *t) {
     *to = *t;
     choose_type(p, to);
     return to;
+}
+
+static bool ends_with(const char *text, const char *tail) {
+    size_t n = strlen(text), m = strlen(tail);
+    return n >= m && strcmp(text + n - m, tail) == 0;
+}
+
+/* The codes of a matrix that config.json's quantization_config describes; scales and the like stand beside them. */
+static bool is_codes(const planner *p, const exaone_weight *w) {
+    return p->config->quantization && w->n_dims == 2 &&
+           (ends_with(w->name, ".weight_packed") || (w->dtype == EXAONE_F8_E4M3 && ends_with(w->name, ".weight")));
+}
+
+static bool is_beside_codes(const planner *p, const exaone_weight *w) {
+    static const char *const tails[] = {".weight_scale", ".weight_scale_inv", ".weight_zero_point",
+                                        ".weight_shape", ".input_scale",      ".output_scale",
+                                        ".k_scale",      ".v_scale",          ".activation_scale"};
+    for (size_t i = 0; p->config->quantization && i < sizeof tails / sizeof tails[0]; i++) {
+        if (ends_with(w->name, tails[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Columns of a packed matrix: beside it stands [rows, columns], against which the matrix is checked later. */
+static exaone_status packed_columns(const planner *p, const char *name, uint64_t *columns) {
+    exaone_weight said;
+    int64_t dims[2];
+    char shape[EXAONE_NAME_ROOM + 8];
+    snprintf(shape, sizeof shape, "%s_shape", name);
+    exaone_status status =
+        exaone_weights_get(p->weights, shape, EXAONE_DTYPE_BIT(EXAONE_I64), 1, (const uint64_t[]){2}, &said, p->err);
+    if (status == EXAONE_OK) {
+        memcpy(dims, said.data, sizeof dims);
+        *columns = dims[1] > 0 ? (uint64_t)dims[1] : 0;
+    }
+    return status;
+}
+
+static exaone_status add_codes(planner *p, const exaone_weight *w) {
+    exaone_plan_tensor t = {.weight = *w, .scaled = true, .slice = -1, .n_dims = 2};
+    char name[EXAONE_NAME_ROOM];
+    bool packed = ends_with(w->name, "_packed");
+    size_t n = strlen(w->name) - (packed ? 7 : 0);
+    snprintf(name, sizeof name, "%.*s", n < sizeof name ? (int)n : 0, w->name);
+    if (!exaone_names_any_to_gguf(name, (size_t)p->config->num_hidden_layers, t.name, &t.vision)) {
+        return exaone_fail(p->err, EXAONE_ERR_MODEL, "%s: %s has no place in a GGUF file", w->file, w->name);
+    }
+    if (t.vision && p->wish->no_vision) {
+        return EXAONE_OK;
+    }
+    t.ne[0] = w->dims[1];
+    t.ne[1] = w->dims[0];
+    exaone_status status = packed ? packed_columns(p, name, &t.ne[0]) : EXAONE_OK;
+    t.rows = (size_t)t.ne[1];
+    t.columns = (size_t)t.ne[0];
+    if (status == EXAONE_OK) {
+        status = exaone_quantization_matrix(p->config->quantization, p->weights, name, t.rows, t.columns, &t.matrix, p->err);
+    }
+    if (status == EXAONE_OK) {
+        p->plan->source_bytes += w->bytes;
+        add(p, &t);
+    }
+    return status;
 }
 
 static exaone_status add_weight(planner *p, const exaone_weight *w, int slice) {
@@ -176,14 +246,12 @@ static exaone_status add_weight(planner *p, const exaone_weight *w, int slice) {
 
 /* The joined patch embedding [hidden, 3, 2, 14, 14] becomes its two temporal slices. */
 static bool is_joined_patches(const exaone_weight *w) {
-    const char *tail = "visual.patch_embed.proj.weight";
-    size_t n = strlen(w->name), m = strlen(tail);
-    return n >= m && strcmp(w->name + n - m, tail) == 0 && w->n_dims == 5 && w->dims[1] == 3 && w->dims[2] == 2 &&
+    return ends_with(w->name, "visual.patch_embed.proj.weight") && w->n_dims == 5 && w->dims[1] == 3 && w->dims[2] == 2 &&
            w->dims[3] == 14 && w->dims[4] == 14 && exaone_dtype_get(w->dtype)->block_elements == 1;
 }
 
 static bool is_left_out(const planner *p, const exaone_weight *w, size_t *n_mtp) {
-    if (strstr(w->name, "rotary_emb.inv_freq")) { /* follows from the configuration */
+    if (strstr(w->name, "rotary_emb.inv_freq") || is_beside_codes(p, w)) { /* follow from the configuration, or the codes */
         return true;
     }
     if (exaone_weights_get_format(p->weights) != EXAONE_WEIGHTS_GGUF && p->config->num_mtp_layers == 0 &&
@@ -203,7 +271,7 @@ static exaone_status add_weights(planner *p) {
             continue;
         }
         bool patches = is_joined_patches(&w);
-        status = add_weight(p, &w, patches ? 0 : -1);
+        status = is_codes(p, &w) ? add_codes(p, &w) : add_weight(p, &w, patches ? 0 : -1);
         if (status == EXAONE_OK && patches) {
             status = add_weight(p, &w, 1);
         }
@@ -347,6 +415,7 @@ exaone_status exaone_plan_make(const exaone_weights *weights, const exaone_confi
     p.model = (exaone_recipe_model){.n_blocks = (size_t)(config->num_hidden_layers + config->num_mtp_layers),
                                     .heads = config->num_attention_heads,
                                     .kv_heads = config->num_key_value_heads,
+                                    .importance = wish->imatrix != NULL,
                                     .tied = !exaone_weights_has(weights, "lm_head.weight")};
     size_t room = exaone_weights_count(weights) + 2; /* a second slice of the patches, rope_freqs */
     plan->tensors = exaone_mem_array(room, sizeof *plan->tensors);

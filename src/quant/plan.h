@@ -3,7 +3,9 @@
 #define EXAONE_QUANT_PLAN_H
 
 #include "model/config.h"
+#include "quant/imatrix.h"
 #include "quant/recipe.h"
+#include "tensor/matrix.h"
 #include "weights/names.h"
 #include "weights/weights.h"
 
@@ -11,7 +13,9 @@ typedef struct exaone_plan_tensor {
     char name[EXAONE_NAME_ROOM]; /* GGUF */
     exaone_weight weight;        /* the source; data NULL when `values` is used */
     const float *values;         /* [rows * columns] made here (rope_freqs), or NULL */
-    int slice;                   /* 0, 1: this half of each pair of 14x14 patches of the joined patch embedding; -1: all */
+    bool scaled;                 /* `matrix` gives the rows: codes and scales in several tensors; `weight` has the codes */
+    exaone_matrix matrix;
+    int slice; /* 0, 1: this half of each pair of 14x14 patches of the joined patch embedding; -1: all */
     exaone_dtype type;
     bool fallback; /* the wanted type does not fit the rows */
     bool vision;   /* in the mmproj file */
@@ -25,8 +29,8 @@ typedef struct exaone_plan_tensor {
 typedef struct exaone_plan {
     exaone_plan_tensor *tensors; /* [count] in the order of the files */
     size_t count;
-    float *rope_factors; /* [head_dim / 2] or NULL */
-    size_t n_fallbacks;
+    float *rope_factors;                      /* [head_dim / 2] or NULL */
+    size_t n_fallbacks, n_weighted;           /* n_weighted: tensors with an importance */
     uint64_t source_bytes;                    /* of all tensors */
     exaone_dtype main_type, vision_main_type; /* of the most bytes in matrices (the patch embedding has four dimensions);
                                                  EXAONE_DTYPE_COUNT: there are none */
@@ -37,6 +41,7 @@ typedef struct exaone_plan_wish {
     const exaone_recipe *text, *vision;
     const exaone_quantize_override *overrides;
     size_t n_overrides;
+    const exaone_imatrix *imatrix; /* NULL: all columns weigh alike */
     bool no_vision;
     exaone_quantize_note_fn *note;
     void *ctx;

@@ -22,7 +22,7 @@ static size_t rows_per_step(const exaone_plan_tensor *t) {
 }
 
 static bool is_copied(const exaone_plan_tensor *t) {
-    return !t->values && t->slice < 0 && t->type == t->weight.dtype;
+    return !t->values && !t->scaled && t->slice < 0 && t->type == t->weight.dtype;
 }
 
 exaone_status exaone_stream_init(exaone_stream *s, const exaone_plan *plan, int threads,
@@ -95,6 +95,10 @@ static void read_row(const exaone_plan_tensor *t, size_t row, float *to) {
         memcpy(to, t->values + row * t->columns, t->columns * sizeof *to);
         return;
     }
+    if (t->scaled) {
+        exaone_matrix_row_f32(&t->matrix, row, to);
+        return;
+    }
     size_t stored = t->slice < 0 ? row : 2 * row + (size_t)t->slice, bytes = 0;
     (void)exaone_dtype_row_bytes(t->weight.dtype, t->columns, &bytes); /* a whole number of blocks: the file was checked */
     exaone_dtype_to_f32(t->weight.dtype, t->weight.data + stored * bytes, t->columns, to);
@@ -143,7 +147,9 @@ static void encode_rows(void *arg, int worker, size_t begin, size_t end) {
 static exaone_status encode(exaone_stream *s, const exaone_plan_tensor *t, exaone_writer *out, exaone_error *err) {
     size_t each = rows_per_step(t), grain = GRAIN_ELEMENTS / t->columns, source_row = 0;
     step p = {.s = s, .t = t, .row_bytes = t->bytes / t->rows, .lock = PTHREAD_MUTEX_INITIALIZER};
-    if (!t->values) {
+    if (t->scaled) {
+        source_row = t->weight.bytes / t->rows;
+    } else if (!t->values) {
         (void)exaone_dtype_row_bytes(t->weight.dtype, t->columns, &source_row);
     }
     exaone_status status = EXAONE_OK;
