@@ -10,6 +10,15 @@
 
 enum { ALL = EXAONE_ENCODE_SUPER, MAX_SUBS = 16 };
 
+/* Super-block scales below this many times the smallest f16 are so coarse that their neighbours are tried too. */
+enum { COARSE = 64 };
+
+/* A stored scale some steps away, in block units; 0 where there is none. */
+static float neighbour(const exaone_encode_block *b, uint16_t half, int steps) {
+    int size = (half & 0x7fff) + steps;
+    return size > 0 && size < 0x7c00 ? exaone_encode_unhalf(b, (uint16_t)((half & 0x8000) | size)) : 0;
+}
+
 /* ---- scale only ---- */
 
 typedef struct scale_type {
@@ -96,6 +105,11 @@ static void scale_choose(const exaone_encode_block *b, const scale_type *t, exao
         scale_try(b, t, peak / (float)t->hi, targets, &best);
     }
     scale_refit(b, t, targets, &best);
+    for (int steps = -2, from = best.d; (from & 0x7fff) < COARSE && steps <= 2; steps++) {
+        float d = neighbour(b, (uint16_t)from, steps);
+        scale_try(b, t, d, targets, &best);
+        scale_try(b, t, -d, targets, &best);
+    }
     out->d = best.d;
     out->dmin = 0;
     float d = exaone_encode_unhalf(b, best.d), q[32];
@@ -231,6 +245,13 @@ static void affine_choose(const exaone_encode_block *b, const affine_type *t, co
         for (int k = 0; k < n_more; k++) {
             affine_descend(b, t, d_peak / ((float)t->hi + more[i]), m_peak / ((float)t->hi + more[k]), &targets, &best);
         }
+    }
+    affine_state from = best;
+    for (int steps = -2; (from.d < COARSE || from.dmin < COARSE) && steps <= 2; steps++) {
+        float stored = exaone_encode_unhalf(b, from.dmin), d = neighbour(b, from.d, steps);
+        affine_descend(b, t, d, stored, &targets, &best);
+        affine_descend(b, t, exaone_encode_unhalf(b, from.d), neighbour(b, from.dmin, steps), &targets, &best);
+        affine_descend(b, t, d, neighbour(b, from.dmin, steps), &targets, &best);
     }
     out->d = best.d;
     out->dmin = best.dmin;

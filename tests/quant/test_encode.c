@@ -296,6 +296,34 @@ static void importance_of_zero(void **state) {
     }
 }
 
+/* Also where it matters in few columns, and where the f16 scales are so small that they are coarse. */
+static void importance_never_costs(void **state) {
+    (void)state;
+    static const float sizes[] = {1, 1e-3f, 1e-4f, 1e-5f};
+    float x[4 * WIDTH], back[4 * WIDTH], w[WIDTH];
+    for (size_t v = 0; v < 4; v++) {
+        for (size_t i = 0; i < 4 * WIDTH; i++) {
+            x[i] = (float)gaussian(i) * sizes[v];
+        }
+        for (int kind = 0; kind < 4; kind++) {
+            for (size_t i = 0; i < WIDTH; i++) {
+                double u = exaone_rng_unit(SEED, 4, i);
+                w[i] = (float)(kind == 0 ? u < 0.5 : kind == 1 ? u < 0.03 : kind == 2 ? 1 + 1e4 * (u < 0.03) : pow(u, 16));
+            }
+            for (size_t k = 0; k < N_TYPES; k++) {
+                round_trip(TYPES[k], x, 4, WIDTH, w, back);
+                double with = squared_error(x, back, 4, WIDTH, w);
+                round_trip(TYPES[k], x, 4, WIDTH, NULL, back);
+                double without = squared_error(x, back, 4, WIDTH, w);
+                if (!(with <= without)) {
+                    fail_msg("%s, size %g, importance %d: weighted error %g, %g without importance",
+                             exaone_dtype_name(TYPES[k]), (double)sizes[v], kind, with, without);
+                }
+            }
+        }
+    }
+}
+
 /* No importance, importance of zeros and any constant importance are the same. */
 static void equal_importance_changes_nothing(void **state) {
     (void)state;
@@ -384,6 +412,7 @@ int main(void) {
         cmocka_unit_test(huge_values),
         cmocka_unit_test(mixed_sizes),
         cmocka_unit_test(importance_of_zero),
+        cmocka_unit_test(importance_never_costs),
         cmocka_unit_test(equal_importance_changes_nothing),
         cmocka_unit_test(powers_of_two_change_nothing),
         cmocka_unit_test(refusals),
