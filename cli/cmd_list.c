@@ -82,12 +82,12 @@ static int list_models(bool json) {
         put_table(&b, &list);
     }
     if (!json && list.n == 0) {
-        cli_note("no models in %s; `exaone pull` fetches %s", hub.cache, EXAONE_HUB_DEFAULT);
+        cli_say("no models in %s; `exaone pull` fetches %s", hub.cache, EXAONE_HUB_DEFAULT);
     }
     if (!json && list.n_incomplete) {
         char size[32];
-        cli_note("unfinished files: %zu, %s; the same `exaone pull` continues them", list.n_incomplete,
-                 cli_hub_size(list.incomplete_bytes, size));
+        cli_say("unfinished files: %zu, %s; the same `exaone pull` continues them", list.n_incomplete,
+                cli_hub_size(list.incomplete_bytes, size));
     }
     int code = CLI_FAILED;
     if (b.failed) {

@@ -12,7 +12,7 @@
 enum { LINE_MS = 30000, BAR = 20 };
 
 typedef struct meter {
-    bool terminal, quiet;
+    bool terminal;
     int64_t started_ms, sample_ms, line_ms; /* line: the last one that was written into a file */
     uint64_t sample_bytes;
     double rate; /* bytes per second, smoothed; 0: not known yet */
@@ -65,24 +65,21 @@ static void show_line(meter *m, const exaone_hub_progress *p) {
     if (now - m->line_ms >= LINE_MS) {
         m->line_ms = now;
         time_left(m, p->total_bytes - p->total_done, left);
-        cli_note("%s: %s of %s, %s/s, %s left", p->file, cli_hub_size(p->total_done, done),
-                 cli_hub_size(p->total_bytes, total), cli_hub_size((unsigned long long)m->rate, rate), left);
+        cli_say("%s: %s of %s, %s/s, %s left", p->file, cli_hub_size(p->total_done, done),
+                cli_hub_size(p->total_bytes, total), cli_hub_size((unsigned long long)m->rate, rate), left);
     }
 }
 
 static void on_progress(void *arg, const exaone_hub_progress *p) {
     meter *m = arg;
     measure(m, p->received);
-    if (m->quiet) {
-        return;
-    }
     switch (p->phase) {
     case EXAONE_HUB_WAITING:
         cli_progress(m->terminal, "%s; next attempt in %d s", p->reason ? p->reason : "waiting", (p->wait_ms + 999) / 1000);
         break;
     case EXAONE_HUB_LOCKED:
         if (!m->said_locked) {
-            cli_note("another process is downloading %s; waiting for it", p->file);
+            cli_say("another process is downloading %s; waiting for it", p->file);
         }
         m->said_locked = true;
         break;
@@ -109,22 +106,21 @@ static void tell_license(const exaone_hub_plan *plan, const exaone_hub_options *
     const char *site = o->endpoint ? o->endpoint : EXAONE_HUB_ENDPOINT;
     bool link = is_url(plan->license_link);
     bool exaone = strncasecmp(plan->name.repo, "LGAI-EXAONE/", 12) == 0 || strncasecmp(plan->license, "exaone", 6) == 0;
-    cli_note("licence: %s%s; read it at %s%s%s", plan->license[0] ? plan->license : "not named by its page",
-             exaone ? " (LG's terms: research and other non-commercial use only)" : "", link ? plan->license_link : site,
-             link ? "" : "/", link ? "" : plan->name.repo);
+    cli_say("licence: %s%s; read it at %s%s%s", plan->license[0] ? plan->license : "not named by its page",
+            exaone ? " (LG's terms: research and other non-commercial use only)" : "", link ? plan->license_link : site,
+            link ? "" : "/", link ? "" : plan->name.repo);
 }
 
 static void tell_plan(const exaone_hub_plan *plan, bool each) {
     char size[32], rest[32];
-    cli_note("%s%s%s at %.12s: %zu files, %s; %s to fetch", plan->name.repo, plan->name.quant[0] ? ":" : "",
-             plan->name.quant, plan->commit, plan->n_files, cli_hub_size(plan->total_bytes, size),
-             cli_hub_size(plan->fetch_bytes, rest));
+    cli_say("%s%s%s at %.12s: %zu files, %s; %s to fetch", plan->name.repo, plan->name.quant[0] ? ":" : "", plan->name.quant,
+            plan->commit, plan->n_files, cli_hub_size(plan->total_bytes, size), cli_hub_size(plan->fetch_bytes, rest));
     for (size_t i = 0; i < plan->n_files && each; i++) {
         const exaone_hub_file *f = &plan->files[i];
-        cli_note("  %s  %s%s", f->path, cli_hub_size(f->size, size),
-                 f->have == f->size ? ", there"
-                 : f->have          ? ", begun"
-                                    : "");
+        cli_say("  %s  %s%s", f->path, cli_hub_size(f->size, size),
+                f->have == f->size ? ", there"
+                : f->have          ? ", begun"
+                                   : "");
     }
 }
 
@@ -138,7 +134,7 @@ static int pull(const char *text, cli_hub *hub, bool dry_run, meter *m) {
     }
     cli_catch_interrupt();
     exaone_status status = exaone_hub_plan_make(&name, &hub->options, &plan, &err);
-    if (!status && plan.n_files && !m->quiet) {
+    if (!status && plan.n_files) {
         tell_plan(&plan, dry_run);
         if (plan.fetch_bytes || dry_run) {
             tell_license(&plan, &hub->options);
@@ -148,7 +144,7 @@ static int pull(const char *text, cli_hub *hub, bool dry_run, meter *m) {
     if (!status && !dry_run) {
         status = exaone_hub_plan_fetch(&plan, &hub->options, &err);
     }
-    cli_progress_clear(m->terminal && !m->quiet);
+    cli_progress_clear(m->terminal);
     int code = CLI_OK;
     if (status) {
         cli_fail(&err);
@@ -162,7 +158,7 @@ static int pull(const char *text, cli_hub *hub, bool dry_run, meter *m) {
 
 int cmd_pull(int argc, char **argv) {
     const char *revision = NULL, *mmproj = NULL;
-    bool dry_run = false, quiet = false;
+    bool dry_run = false;
     int64_t connections = 8;
     const cli_option options[] = {
         {"--revision", NULL, OPT_TEXT, &revision, 0, 0, "REV", "branch, tag or commit (default: main)"},
@@ -170,7 +166,6 @@ int cmd_pull(int argc, char **argv) {
          "vision tower to fetch with a GGUF file: BF16, F16 ..., or none (default: BF16, else F16)"},
         {"--connections", NULL, OPT_INT, &connections, 1, 32, "N", "parallel connections for one file (default: 8)"},
         {"--dry-run", NULL, OPT_FLAG, &dry_run, 0, 0, NULL, "show what would be fetched"},
-        {"--quiet", "-q", OPT_FLAG, &quiet, 0, 0, NULL, "no progress and no notes, only the path and errors"},
     };
     cli_command_line line;
     int code = cli_options_parse("pull", options, CLI_COUNT(options), argc, argv, &line);
@@ -179,7 +174,7 @@ int cmd_pull(int argc, char **argv) {
     }
     if (code < 0) {
         cli_hub hub;
-        meter m = {.terminal = isatty(STDERR_FILENO), .quiet = quiet};
+        meter m = {.terminal = isatty(STDERR_FILENO)};
         code = CLI_FAILED;
         if (cli_hub_init(&hub)) {
             hub.options.revision = revision;

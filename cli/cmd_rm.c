@@ -46,7 +46,7 @@ static int remove_model(const char *text, bool yes) {
     if (exaone_hub_remove(&name, hub.cache, false, &what, &err) != EXAONE_OK) {
         return cli_fail(&err);
     }
-    cli_note("removed %s%s: %s are free", text, what.whole_repo ? " and all else of the repository" : "", size);
+    cli_say("removed %s%s: %s are free", text, what.whole_repo ? " and all else of the repository" : "", size);
     return CLI_OK;
 }
 
