@@ -41,6 +41,7 @@ typedef struct exaone_attention {
     float scale;
     float *probs; /*dev*/ /* [n_rows, num_attention_heads, probs_keys] or NULL; 0 where not visible */
     size_t probs_keys;
+    size_t blind_keys; /* what a row that sees no key gives: the mean of v over indices 0 .. blind_keys - 1; 0: zeros */
 } exaone_attention;
 
 enum { EXAONE_MAX_HEAD_DIM = 512, EXAONE_MAX_HEAD_GROUP = 64 }; /* largest head_dim; most query heads per kv head */
@@ -94,7 +95,7 @@ struct exaone_backend {
     /* writes k, v [n_rows, num_key_value_heads, head_dim] to the slots of their rows */
     void (*store_kv)(exaone_backend *be, const exaone_attention *a, const float *k, const float *v);
     /* out[r, h] = sum_j p_j v_j, p = softmax_j(scale * q[r, h] . k_j) over the visible keys of kv head h / (heads / kv
-     * heads); a row that sees no key gives zeros. q, out [n_rows, num_attention_heads, head_dim] */
+     * heads); a row that sees no key: blind_keys. q, out [n_rows, num_attention_heads, head_dim] */
     void (*attention)(exaone_backend *be, float *out, const float *q, const exaone_attention *a);
     /* the same inside segments, not causal; out, q [rows, num_heads, head_dim], k, v [rows, num_key_value_heads, head_dim]
      */

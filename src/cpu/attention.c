@@ -97,6 +97,25 @@ static void put_probs(const online *o, const attention_job *j, const exaone_row 
     }
 }
 
+/* The mean of v, for the query heads of a row that saw no key. */
+static void average_values(const online *o, const exaone_kv *kv, size_t kv_head, size_t n_keys) {
+    float ones[EXAONE_KV_PAGE];
+    for (size_t i = 0; i < EXAONE_KV_PAGE; i++) {
+        ones[i] = 1.0f;
+    }
+    for (size_t at = 0, n; at < n_keys; at += n) {
+        const float *keys, *values;
+        n = run_at(kv, o->head_dim, kv_head, at, n_keys, &keys, &values);
+        o->k->weighted_sum(o->out, ones, values, n, o->head_dim);
+    }
+    for (size_t d = 0; d < o->head_dim; d++) {
+        o->out[d] /= (float)n_keys;
+    }
+    for (size_t g = 1; g < o->group; g++) {
+        memcpy(o->out + g * o->head_dim, o->out, o->head_dim * sizeof *o->out);
+    }
+}
+
 static void attention_part(void *arg, int worker, size_t begin, size_t end) {
     (void)worker;
     const attention_job *j = arg;
@@ -120,6 +139,9 @@ static void attention_part(void *arg, int worker, size_t begin, size_t end) {
             put_probs(&o, j, row, r, kv_head, mask);
         }
         online_end(&o);
+        if (a->blind_keys && o.sum[0] == 0) {
+            average_values(&o, &a->kv[row->sequence], kv_head, a->blind_keys);
+        }
     }
 }
 

@@ -211,6 +211,20 @@ static exaone_status position_variants(exaone_forward_call *c) {
     return EXAONE_OK;
 }
 
+static exaone_status check_options(const exaone_forward_call *c) {
+    const exaone_forward_options *o = c->options;
+    bool mask = exaone_tensors_get(c->in, "attention_mask");
+    const char *pair = o->mtp && o->greedy > 0       ? "mtp and greedy"
+                       : o->greedy > 0 && o->n_calls ? "greedy and calls"
+                       : o->mtp && o->n_calls        ? "mtp and calls"
+                       : o->packed && o->n_calls     ? "packed and calls"
+                       : o->packed && o->greedy > 0  ? "packed and greedy"
+                       : o->packed && o->mtp         ? "packed and mtp"
+                       : o->packed && mask           ? "packed and attention_mask"
+                                                     : NULL;
+    return pair ? exaone_fail(c->err, EXAONE_ERR_ARGUMENT, "%s exclude each other: give one of the two", pair) : EXAONE_OK;
+}
+
 static exaone_status text_calls(exaone_forward_call *c) {
     bool ids = exaone_tensors_get(c->in, "input_ids"), embeds = exaone_tensors_get(c->in, "inputs_embeds");
     exaone_status s = EXAONE_OK;
@@ -253,6 +267,9 @@ exaone_status exaone_forward(exaone_engine *engine, const exaone_tensors *in, co
     if (!text && !pixels) {
         s = exaone_fail(err, EXAONE_ERR_ARGUMENT,
                         "nothing to compute: give input_ids, inputs_embeds, pixel_values or pixel_values_videos");
+    }
+    if (s == EXAONE_OK) {
+        s = check_options(&c);
     }
     if (s == EXAONE_OK) {
         s = exaone_forward_vision(&c, !text);

@@ -11,7 +11,8 @@ typedef struct exaone_forward_call {
     const exaone_forward_options *options;
     exaone_tensors *out;
     exaone_error *err;
-    exaone_status status; /* first failure inside a trace callback */
+    exaone_status status;      /* first failure inside a trace callback */
+    const char *vision_prefix; /* in front of the vision stages' names: "", or "video." when images have them already */
     /* vision results on the host */
     float *image_features, *video_features; /* [n, hidden_size] or NULL */
     size_t n_image_features, n_video_features;

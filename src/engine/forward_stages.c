@@ -182,7 +182,8 @@ static exaone_status read_labels(exaone_text_run *r, int64_t **labels) {
     return s;
 }
 
-/* MODEL: logits at t predict label t + 1; -100 is ignored; mean over the rest, or their sum / num_items_in_batch. */
+/* MODEL: logits at t predict label t + 1; -100 is ignored; mean over the rest, or their sum / num_items_in_batch. A row that
+ * attention_mask hides counts when the label behind it does (the last pad before a left-padded text). */
 static exaone_status put_loss(exaone_text_run *r, const float *logits) {
     exaone_forward_call *c = r->c;
     int64_t *labels, *items = NULL;
@@ -267,7 +268,7 @@ static exaone_status put_all_logits(exaone_text_run *r, const int64_t *row_of, c
         }
     }
     if (s == EXAONE_OK && setting->stages) {
-        s = put_loss(r, logits);
+        s = put_loss(r, r->hidden_rows ? rows : logits);
     }
     free(rows);
     free(logits);
@@ -361,6 +362,10 @@ static exaone_status check_calls(exaone_forward_call *c, const int64_t *calls, s
         total += calls[k];
         *longest = (size_t)calls[k] > *longest ? (size_t)calls[k] : *longest;
     }
+    if (total < (int64_t)T) {
+        return exaone_fail(c->err, EXAONE_ERR_ARGUMENT, "calls: the lengths take %lld of the %zu tokens, they must take all",
+                           (long long)total, T);
+    }
     return EXAONE_OK;
 }
 
@@ -382,6 +387,7 @@ exaone_status exaone_forward_text(exaone_forward_call *c, const exaone_text_sett
         exaone_text_run r;
         s = exaone_text_run_init(&r, c, setting, 0, longest);
         if (s == EXAONE_OK) {
+            r.hidden_rows = !calls && setting->stages && r.mask && exaone_tensors_get(c->in, "labels");
             s = calls && setting->stages ? run_calls(&r, calls, n_calls) : run_whole(&r, setting);
         }
         exaone_text_run_release(&r);

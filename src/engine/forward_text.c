@@ -251,7 +251,7 @@ exaone_status exaone_text_run_call(exaone_text_run *r, size_t t0, size_t t1, con
             size_t i = b * r->T + t;
             bool live = !r->mask || r->mask[i];
             row_of[b * (t1 - t0) + t - t0] = live ? (int64_t)n : -1;
-            if (live) {
+            if (live || r->hidden_rows) {
                 r->rows[n] = (exaone_row){.sequence = b, .index = t, .begin = r->start[i]};
                 r->row_positions[n] = r->positions[i];
                 e->be->upload(e->be, r->ws.x + n * r->H, r->embeds + i * r->H, r->H * sizeof(float));
@@ -270,6 +270,7 @@ exaone_status exaone_text_run_call(exaone_text_run *r, size_t t0, size_t t1, con
         .caches = r->caches,
         .n_sequences = r->B,
         .key_mask = (const uint8_t *const *)r->key_mask,
+        .blind_keys = r->hidden_rows ? t1 : 0,
     };
     exaone_decoder_run(&e->model, &r->ws, &batch, trace);
     exaone_decoder_logits(&e->model, r->logits, r->ws.hidden, n);

@@ -33,6 +33,7 @@ typedef struct exaone_text_run {
     size_t max_rows;
     float *logits; /*dev*/ /* [max rows, V] */
     size_t capacity;       /* tokens that the caches hold */
+    bool hidden_rows;      /* compute the rows of attention_mask 0 too: the loss counts them */
 } exaone_text_run;
 
 /* Reads and checks the inputs, merges image and video features, allocates caches for `extra` more tokens and workspace for
@@ -42,7 +43,7 @@ EXAONE_MUST_USE exaone_status exaone_text_run_init(exaone_text_run *r, exaone_fo
 void exaone_text_run_release(exaone_text_run *r);
 
 /* Runs tokens t0 .. t1 of every sequence; hidden rows land in r->ws.hidden, row number of (b, t) in row_of [B, t1 - t0] or
- * -1. */
+ * -1 where attention_mask hides it. With hidden_rows the row number of every (b, t) is its place in [B, t1 - t0]. */
 EXAONE_MUST_USE exaone_status exaone_text_run_call(exaone_text_run *r, size_t t0, size_t t1, const exaone_trace *trace,
                                                    int64_t *row_of);
 

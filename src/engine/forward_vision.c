@@ -8,10 +8,18 @@
 #include "engine/forward_internal.h"
 #include "model/rope.h"
 
+/* The name of a result of this kind of pixels: videos beside images carry "video." in front. */
+static const char *full_name(const exaone_forward_call *c, const char *name, char out[64]) {
+    snprintf(out, 64, "%s%s", c->vision_prefix, name);
+    return out;
+}
+
 /* Copies a stage to the results. */
 static void vision_stage(void *ctx, const char *name, const float *data, size_t n_dims, const size_t *dims) {
     exaone_forward_call *c = ctx;
-    if (c->status != EXAONE_OK || !exaone_forward_wants(c->options, name)) {
+    char full[64];
+    full_name(c, name, full);
+    if (c->status != EXAONE_OK || (!exaone_forward_wants(c->options, name) && !exaone_forward_wants(c->options, full))) {
         return;
     }
     size_t n = 1, shape[4] = {0};
@@ -25,13 +33,14 @@ static void vision_stage(void *ctx, const char *name, const float *data, size_t 
         return;
     }
     c->engine->be->download(c->engine->be, host, data, n * sizeof *host);
-    c->status = strncmp(name, "rope.", 5) == 0 ? exaone_forward_put_table(c, name, host, dims[0], dims[1])
-                                               : exaone_forward_put_f32(c, name, shape, host);
+    c->status = strncmp(name, "rope.", 5) == 0 ? exaone_forward_put_table(c, full, host, dims[0], dims[1])
+                                               : exaone_forward_put_f32(c, full, shape, host);
     free(host);
 }
 
 static exaone_status put_plan(exaone_forward_call *c, const exaone_vision_plan *p) {
     size_t n = p->n_patches;
+    char name[64];
     int64_t *wide = exaone_mem_array(2 * n, sizeof *wide);
     if (!wide) {
         return exaone_fail_memory(c->err, "position_ids", 2 * n * sizeof *wide);
@@ -40,23 +49,25 @@ static exaone_status put_plan(exaone_forward_call *c, const exaone_vision_plan *
         wide[2 * i] = p->place[i][0];
         wide[2 * i + 1] = p->place[i][1];
     }
-    exaone_status s = exaone_forward_put_i64(c, "position_ids", EXAONE_DIMS(n, 2), wide);
+    exaone_status s = exaone_forward_put_i64(c, full_name(c, "position_ids", name), EXAONE_DIMS(n, 2), wide);
     for (size_t i = 0; i < p->n_units; i++) {
         wide[i] = p->window_index[i];
     }
     if (s == EXAONE_OK) {
-        s = exaone_forward_put_i64(c, "window_index", EXAONE_DIMS(p->n_units), wide);
+        s = exaone_forward_put_i64(c, full_name(c, "window_index", name), EXAONE_DIMS(p->n_units), wide);
     }
     free(wide);
     if (s == EXAONE_OK) {
-        s = exaone_forward_put_i32(c, "cu_window_seqlens", EXAONE_DIMS(p->n_windows + 1), p->window_bounds);
+        s = exaone_forward_put_i32(c, full_name(c, "cu_window_seqlens", name), EXAONE_DIMS(p->n_windows + 1),
+                                   p->window_bounds);
     }
     if (s == EXAONE_OK) {
-        s = exaone_forward_put_i32(c, "cu_seqlens", EXAONE_DIMS(p->n_frames + 1), p->frame_bounds);
+        s = exaone_forward_put_i32(c, full_name(c, "cu_seqlens", name), EXAONE_DIMS(p->n_frames + 1), p->frame_bounds);
     }
     if (s == EXAONE_OK) {
         const exaone_vision_config *v = &c->engine->config.vision;
-        s = exaone_forward_put_f32(c, "rope.inv_freq", EXAONE_DIMS((size_t)(v->hidden_size / v->num_heads / 4)),
+        s = exaone_forward_put_f32(c, full_name(c, "rope.inv_freq", name),
+                                   EXAONE_DIMS((size_t)(v->hidden_size / v->num_heads / 4)),
                                    c->engine->model.vision.inv_freq);
     }
     return s;
@@ -68,8 +79,8 @@ static exaone_status put_features(exaone_forward_call *c, const int64_t *grids, 
     for (size_t g = 0; g < n_grids; g++) {
         const int64_t *grid = grids + 3 * g;
         size_t units = (size_t)(grid[0] * grid[1] * grid[2]) / (merge * merge);
-        char name[32];
-        snprintf(name, sizeof name, "features.%zu", g);
+        char name[64];
+        snprintf(name, sizeof name, "%sfeatures.%zu", c->vision_prefix, g);
         exaone_status s = exaone_forward_put_f32(c, name, EXAONE_DIMS(units, (size_t)v->out_hidden_size),
                                                  features + at * (size_t)v->out_hidden_size);
         if (s != EXAONE_OK) {
@@ -140,7 +151,9 @@ static exaone_status run_kind(exaone_forward_call *c, const char *pixels_name, c
 }
 
 exaone_status exaone_forward_vision(exaone_forward_call *c, bool stages) {
+    c->vision_prefix = "";
     exaone_status s = run_kind(c, "pixel_values", "image_grid_thw", stages, &c->image_features, &c->n_image_features);
+    c->vision_prefix = exaone_tensors_get(c->in, "pixel_values") ? "video." : "";
     if (s == EXAONE_OK) {
         s = run_kind(c, "pixel_values_videos", "video_grid_thw", stages, &c->video_features, &c->n_video_features);
     }

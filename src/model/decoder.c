@@ -71,6 +71,7 @@ static void attention(const pass *p, const exaone_layer *layer, size_t cache_lay
         .n_rows = n,
         .kv = ws->kv,
         .key_mask = p->batch->key_mask,
+        .blind_keys = p->batch->blind_keys,
         .num_attention_heads = heads,
         .num_key_value_heads = kv_heads,
         .head_dim = dim,

@@ -91,6 +91,7 @@ typedef struct exaone_batch {
     exaone_kv_cache *const *caches; /* [n_sequences] */
     size_t n_sequences;
     const uint8_t *const *key_mask; /* as in exaone_attention */
+    size_t blind_keys;              /* as in exaone_attention */
 } exaone_batch;
 
 /* ws->x [n, hidden_size] = rows of embed_tokens. */
