@@ -86,6 +86,7 @@ typedef struct cli_model_options {
     const char *model, *mmproj, *cpu;
     const char *precision; /* "f32", "auto" or NULL: auto */
     int64_t threads;
+    exaone_imatrix *imatrix; /* no option: counts what the engine computes; NULL: none */
 } cli_model_options;
 
 /* The model's path: -m, EXAONE_MODEL, or the built-in one (then *built_in is true). The first two may also name a model in
@@ -144,6 +145,8 @@ int cmd_parse_reply(int argc, char **argv);
 int cmd_preprocess(int argc, char **argv);
 int cmd_quantize(int argc, char **argv);
 int cmd_convert(int argc, char **argv);
+int cmd_imatrix(int argc, char **argv);
+int cmd_diff(int argc, char **argv);
 int cmd_pull(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_rm(int argc, char **argv);

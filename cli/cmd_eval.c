@@ -5,10 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "ask.h"
-#include "base/error.h"
+#include "corpus.h"
 
-enum { MAX_FILE = 256 << 20, CASE_TOKENS = 160 };
+enum { CASE_TOKENS = 160 };
 
 typedef struct {
     cli_model_options model;
@@ -21,27 +20,14 @@ typedef struct {
 
 /* Sum of the negative log-likelihoods of ids[1 .. n) given those before; one forward call. */
 static exaone_status chunk_loss(exaone_engine *e, const int32_t *ids, size_t n, double *sum, exaone_error *err) {
-    exaone_tensors *in = exaone_tensors_new(), *out = NULL;
-    exaone_status s = in ? EXAONE_OK : exaone_fail_memory(err, "a chunk", n * sizeof *ids);
-    static const char *const names[] = {"input_ids", "labels"};
-    uint64_t dims[] = {1, n};
-    for (size_t k = 0; k < 2 && s == EXAONE_OK; k++) {
-        s = exaone_tensors_add(in, names[k], EXAONE_I64, 2, dims, NULL, err);
-        int64_t *values = s == EXAONE_OK ? exaone_tensors_get(in, names[k])->data : NULL;
-        for (size_t i = 0; values && i < n; i++) {
-            values[i] = ids[i];
-        }
-    }
-    if (s == EXAONE_OK) {
-        s = exaone_forward(e, in, &(exaone_forward_options){.stages = "loss_mean"}, &out, err);
-    }
+    exaone_tensors *out;
+    exaone_status s = cli_forward_ids(e, ids, n, true, &(exaone_forward_options){.stages = "loss_mean"}, &out, err);
     const exaone_tensor *loss = s == EXAONE_OK ? exaone_tensors_get(out, "loss_mean") : NULL;
     if (loss) {
         float mean;
         memcpy(&mean, loss->data, sizeof mean);
         *sum += (double)mean * (double)(n - 1);
     }
-    exaone_tensors_free(in);
     exaone_tensors_free(out);
     return s;
 }
@@ -49,39 +35,30 @@ static exaone_status chunk_loss(exaone_engine *e, const int32_t *ids, size_t n, 
 /* Chunks of n_ctx tokens, each by itself; every token but a chunk's first is predicted from those before it. */
 static int perplexity(const eval_options *o, exaone_engine *e) {
     exaone_error err = {0};
-    size_t n_text, n_ids = 0, limit = (size_t)exaone_engine_info(e)->max_position_embeddings;
-    size_t chunk = o->context ? (size_t)o->context : 512;
-    chunk = chunk > limit ? limit : chunk;
-    int32_t *ids = NULL;
-    char *text = cli_read_all(o->text, MAX_FILE, &n_text);
-    if (!text) {
-        return CLI_FAILED;
-    }
+    cli_text text;
     double sum = 0;
     size_t counted = 0;
-    exaone_status s = exaone_tokenizer_encode(exaone_engine_tokenizer(e), text, n_text, 0, &ids, &n_ids, &err);
-    for (size_t at = 0; s == EXAONE_OK && at + 1 < n_ids && !cli_interrupted; at += chunk) {
-        size_t n = n_ids - at < chunk ? n_ids - at : chunk;
-        s = chunk_loss(e, ids + at, n, &sum, &err);
+    exaone_status s = cli_text_read(&text, o->text, e, o->context, &err);
+    size_t n_chunks = s == EXAONE_OK ? cli_text_chunks(&text) : 0;
+    for (size_t i = 0; i < n_chunks && s == EXAONE_OK && !cli_interrupted; i++) {
+        size_t n;
+        const int32_t *ids = cli_text_chunk(&text, i, &n);
+        s = chunk_loss(e, ids, n, &sum, &err);
         counted += n - 1;
         if (!o->json && s == EXAONE_OK) {
-            cli_say("chunk %zu of %zu: perplexity so far %.4f", at / chunk + 1, (n_ids + chunk - 1) / chunk,
-                    exp(sum / (double)counted));
+            cli_say("chunk %zu of %zu: perplexity so far %.4f", i + 1, n_chunks, exp(sum / (double)counted));
         }
     }
-    free(ids);
-    free(text);
+    if (s == EXAONE_OK && counted > 0) {
+        double mean = sum / (double)counted;
+        printf(o->json ? "{\"tokens\": %zu, \"predicted\": %zu, \"chunk\": %zu, \"nll\": %.9g, \"perplexity\": %.9g}\n"
+                       : "tokens %zu, predicted %zu, chunk %zu, mean nll %.6f, perplexity %.4f\n",
+               text.n_ids, counted, text.chunk, mean, exp(mean));
+    }
+    cli_text_release(&text);
     if (s != EXAONE_OK) {
         return cli_fail(&err);
     }
-    if (counted == 0) {
-        cli_note("%s: fewer than two tokens", o->text);
-        return CLI_FAILED;
-    }
-    double mean = sum / (double)counted;
-    printf(o->json ? "{\"tokens\": %zu, \"predicted\": %zu, \"chunk\": %zu, \"nll\": %.9g, \"perplexity\": %.9g}\n"
-                   : "tokens %zu, predicted %zu, chunk %zu, mean nll %.6f, perplexity %.4f\n",
-           n_ids, counted, chunk, mean, exp(mean));
     return cli_interrupted ? cli_interrupt_code() : CLI_OK;
 }
 
@@ -96,7 +73,6 @@ typedef struct {
     const eval_options *o;
     exaone_engine *e;
     exaone_session *session;
-    char *base; /* folder of the cases file */
     exaone_buf report;
     task_count tasks[64];
     size_t n_tasks, n_cases, n_right, n_same;
@@ -242,35 +218,12 @@ static void put_case(evaluation *v, const exaone_json *id, const ask_result *r, 
     exaone_buf_printf(b, ", \"correct\": %s, \"matches_reference\": %s}", right ? "true" : "false", same ? "true" : "false");
 }
 
-/* The request that the template reads: messages, tools and options of the case. */
-static char *request_of(const exaone_json *c, size_t *n) {
-    exaone_buf b;
-    exaone_buf_init(&b, MAX_FILE);
-    const exaone_json *messages = exaone_json_get(c, "messages"), *tools = exaone_json_get(c, "tools");
-    exaone_buf_puts(&b, "{\"messages\": ");
-    messages ? exaone_json_put(&b, messages) : (void)exaone_buf_puts(&b, "[]");
-    if (exaone_json_is(tools, EXAONE_JSON_ARRAY)) {
-        exaone_buf_puts(&b, ", \"tools\": ");
-        exaone_json_put(&b, tools);
-    }
-    bool off = exaone_json_is(exaone_json_get(c, "enable_thinking"), EXAONE_JSON_FALSE);
-    exaone_buf_printf(&b, ", \"options\": {\"add_generation_prompt\": true, \"enable_thinking\": %s}}",
-                      off ? "false" : "true");
-    return b.failed ? (exaone_buf_release(&b), NULL) : exaone_buf_take(&b, n);
-}
-
-static exaone_status run_case(evaluation *v, const exaone_json *c, exaone_error *err) {
-    ask_settings s = {.max_tokens = v->o->max_tokens, .base = v->base, .thinking = true};
-    exaone_sampling_default(&s.sampling);
-    s.sampling.do_sample = false;
-    s.tools = exaone_json_is(exaone_json_get(c, "tools"), EXAONE_JSON_ARRAY);
-    size_t n = 0;
-    char *request = request_of(c, &n);
+static exaone_status run_case(void *ctx, const exaone_json *c, const char *request, size_t n, ask_settings *settings,
+                              exaone_error *err) {
+    evaluation *v = ctx;
     ask_result r = {0};
-    if (!request) {
-        return exaone_fail_memory(err, "a request", c->len);
-    }
-    exaone_status status = ask(v->e, v->session, request, n, c, &s, NULL, NULL, &r, err);
+    settings->max_tokens = v->o->max_tokens;
+    exaone_status status = ask(v->e, v->session, request, n, c, settings, NULL, NULL, &r, err);
     if (status == EXAONE_OK && !r.interrupted) {
         bool right = judge(c, r.reply), same = same_ids(exaone_json_get(c, "output_ids"), &r);
         const exaone_json *id = exaone_json_get(c, "id");
@@ -282,7 +235,6 @@ static exaone_status run_case(evaluation *v, const exaone_json *c, exaone_error 
         cli_progress(isatty(STDERR_FILENO), "%zu cases, %zu right", v->n_cases, v->n_right);
     }
     ask_result_release(&r);
-    free(request);
     return status;
 }
 
@@ -309,41 +261,19 @@ static void print_report(evaluation *v) {
 static int cases(const eval_options *o, exaone_engine *e) {
     evaluation v = {.o = o, .e = e};
     exaone_error err = {0};
-    size_t n;
-    char *text = cli_read_all(o->cases, MAX_FILE, &n);
-    const char *slash = strrchr(o->cases, '/');
-    v.base = slash ? strndup(o->cases, (size_t)(slash - o->cases)) : strdup(".");
-    exaone_buf_init(&v.report, MAX_FILE);
-    exaone_status s = text && v.base ? exaone_session_new(e, (uint64_t)o->context, &v.session, &err) : EXAONE_ERR_IO;
-    size_t line = 0;
-    for (char *p = text; s == EXAONE_OK && p && p < text + n && !cli_interrupted;) {
-        char *end = memchr(p, '\n', (size_t)(text + n - p));
-        size_t len = end ? (size_t)(end - p) : (size_t)(text + n - p);
-        line++;
-        if (len > 0 && (o->only == 0 || (int64_t)line <= o->only)) {
-            exaone_arena arena;
-            exaone_json *c;
-            exaone_arena_init(&arena, len * 64 + 65536);
-            s = exaone_json_parse(p, len, &arena, &c, &err);
-            if (s == EXAONE_OK) {
-                s = run_case(&v, c, &err);
-            }
-            exaone_arena_release(&arena);
-        }
-        p = end ? end + 1 : NULL;
+    exaone_buf_init(&v.report, CLI_MAX_CORPUS);
+    exaone_status s = exaone_session_new(e, (uint64_t)o->context, &v.session, &err);
+    if (s == EXAONE_OK) {
+        s = cli_cases_read(o->cases, o->only, run_case, &v, &err);
     }
     if (s == EXAONE_OK || cli_interrupted) { /* after Ctrl-C: what there is */
         s = EXAONE_OK;
         print_report(&v);
-    } else if (text && !v.base) {
-        cli_note("out of memory");
-    } else if (err.code) {
-        cli_note("%s line %zu: %s", o->cases, line, err.message);
+    } else {
+        cli_fail(&err);
     }
     exaone_session_free(v.session);
     exaone_buf_release(&v.report);
-    free(v.base);
-    free(text);
     return s != EXAONE_OK ? CLI_FAILED : cli_interrupted ? cli_interrupt_code() : CLI_OK;
 }
 

@@ -61,6 +61,19 @@ const cli_command cli_commands[] = {
      "  exaone convert ~/models/EXAONE-4.5-33B EXAONE-4.5-33B-BF16.gguf\n"
      "  exaone convert --split-size 4G EXAONE-4.5-33B-BF16.gguf pieces.gguf",
      cmd_convert},
+    {"imatrix", "exaone imatrix [options] --text FILE | --cases FILE | --image FILE... -o OUT.gguf",
+     "Measure which weights matter, for quantize --imatrix.",
+     "Texts are read in chunks (decoder, output matrix and MTP block), cases and images answered (also the vision tower).\n"
+     "The file is the ecosystem's GGUF importance matrix.\n\n"
+     "  exaone imatrix -m BF16.gguf --text calibration.txt --image receipt.png -o imatrix.gguf\n"
+     "  exaone imatrix --in-file one.gguf --in-file two.gguf -o both.gguf",
+     cmd_imatrix},
+    {"diff", "exaone diff [options] A B", "Compare two weight files tensor by tensor; with --text their predictions too.",
+     "A and B are Hugging Face folders or GGUF files, of any types. The error is that of B against A.\n"
+     "Exit code 1 when shapes differ or no tensor is in both.\n\n"
+     "  exaone diff BF16.gguf Q4_K_M.gguf --imatrix imatrix.gguf --sort\n"
+     "  exaone diff BF16.gguf Q4_K_M.gguf --no-tensors --text wiki.txt",
+     cmd_diff},
     {"pull", "exaone pull [options] [REPO[:QUANT]]", "Fetch a model from the Hugging Face hub into its cache.",
      "Without REPO: " EXAONE_HUB_DEFAULT ". What was cut off is continued. The path of the model is printed. The cache is\n"
      "HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub; HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE count as well.\n\n"

@@ -87,7 +87,8 @@ exaone_engine *cli_open_engine(const cli_model_options *o, bool no_tokenizer) {
                                      .mmproj = o->mmproj,
                                      .cpu_level = o->cpu,
                                      .n_threads = (int)o->threads,
-                                     .no_tokenizer = no_tokenizer};
+                                     .no_tokenizer = no_tokenizer,
+                                     .imatrix = o->imatrix};
     exaone_engine *engine = NULL;
     exaone_error err = {0};
     if (exaone_engine_open(path, &options, &engine, &err) != EXAONE_OK) {
