@@ -175,8 +175,11 @@ EXAONE_API EXAONE_MUST_USE exaone_status exaone_pixels_init(exaone_pixels *pixel
                                                             const exaone_pixel_config *config, bool keep_resized,
                                                             exaone_error *err);
 
+enum { EXAONE_MAX_RESIZED_PIXELS = 100000000 }; /* of one image; its pixel values take 2.4 GB then */
+
 /* All of it for one decoded image. keep_resized: also give the picture after the resize. *out belongs to the caller
- * (exaone_pixels_release); empty on failure. Errors: EXAONE_ERR_ARGUMENT, _LIMIT (aspect ratio), _MEMORY. */
+ * (exaone_pixels_release); empty on failure. Errors: EXAONE_ERR_ARGUMENT, _LIMIT (aspect ratio, more than
+ * EXAONE_MAX_RESIZED_PIXELS), _MEMORY. */
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_preprocess_image(const exaone_image *image,
                                                                  const exaone_pixel_config *config,
                                                                  const exaone_parallel *parallel, bool keep_resized,

@@ -140,6 +140,14 @@ exaone_status exaone_preprocess_image(const exaone_image *image, const exaone_pi
     if (status != EXAONE_OK) {
         return status;
     }
+    if ((uint64_t)H * W > EXAONE_MAX_RESIZED_PIXELS) {
+        return exaone_fail(
+            err, EXAONE_ERR_LIMIT,
+            "an image of %u x %u pixels would become %u x %u = %llu pixels (min_pixels %lld, max_pixels %lld); "
+            "the limit is %d pixels",
+            image->width, image->height, W, H, (unsigned long long)H * W, (long long)config->min_pixels,
+            (long long)config->max_pixels, EXAONE_MAX_RESIZED_PIXELS);
+    }
     exaone_pixels p;
     status = exaone_pixels_init(&p, 1, H, W, config, true, err);
     if (status != EXAONE_OK) {

@@ -169,11 +169,28 @@ static void patches_follow_their_definition(void **state) {
     assert_int_equal(exaone_pixels_init(&p, UINT32_MAX, 4294967292u, 4294967292u, &c, false, &err), EXAONE_ERR_LIMIT);
 }
 
+/* Limits that ask for a huge picture are refused before anything of that size is allocated: 10^9 pixels would take 24 GB. */
+static void huge_results_are_refused(void **state) {
+    (void)state;
+    uint8_t rgb[32 * 32 * 3] = {0};
+    exaone_image image = {.width = 32, .height = 32, .rgb = rgb};
+    exaone_pixel_config c = exaone_processor_config_default().image;
+    c.min_pixels = 1000000000;
+    c.max_pixels = 2000000000;
+    exaone_pixels p;
+    exaone_error err = {0};
+    assert_int_equal(exaone_preprocess_image(&image, &c, NULL, false, &p, &err), EXAONE_ERR_LIMIT);
+    assert_non_null(strstr(err.message, "= 1001089600 pixels (min_pixels 1000000000"));
+    assert_non_null(strstr(err.message, "the limit is 100000000"));
+    assert_null(p.values);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(smart_resize_table),    cmocka_unit_test(smart_resize_bad_arguments),
-        cmocka_unit_test(threads_do_not_show),   cmocka_unit_test(flat_stays_flat),
-        cmocka_unit_test(bad_sizes_are_refused), cmocka_unit_test(patches_follow_their_definition),
+        cmocka_unit_test(smart_resize_table),       cmocka_unit_test(smart_resize_bad_arguments),
+        cmocka_unit_test(threads_do_not_show),      cmocka_unit_test(flat_stays_flat),
+        cmocka_unit_test(bad_sizes_are_refused),    cmocka_unit_test(patches_follow_their_definition),
+        cmocka_unit_test(huge_results_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
