@@ -13,7 +13,7 @@
 #define exaone_encode_lanes_affine_gains test_affine_gains
 #define exaone_encode_lanes_scale_errors test_scale_errors
 #define exaone_encode_lanes_affine_errors test_affine_errors
-#include "../../src/quant/encode_lanes.c" /* NOLINT: on purpose */
+#include "../../src/quant/encode_lanes.c"
 
 #include "../support/skip.h"
 #include "base/rng.h"
