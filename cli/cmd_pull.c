@@ -111,16 +111,19 @@ static void tell_license(const exaone_hub_plan *plan, const exaone_hub_options *
             link ? "" : "/", link ? "" : plan->name.repo);
 }
 
-static void tell_plan(const exaone_hub_plan *plan, bool each) {
+static void tell_plan(const exaone_hub_plan *plan) {
     char size[32], rest[32];
     cli_say("%s%s%s at %.12s: %zu files, %s; %s to fetch", plan->name.repo, plan->name.quant[0] ? ":" : "", plan->name.quant,
             plan->commit, plan->n_files, cli_hub_size(plan->total_bytes, size), cli_hub_size(plan->fetch_bytes, rest));
-    for (size_t i = 0; i < plan->n_files && each; i++) {
+}
+
+/* Size and name of each file, for --dry-run. */
+static void print_files(const exaone_hub_plan *plan) {
+    char size[32];
+    for (size_t i = 0; i < plan->n_files; i++) {
         const exaone_hub_file *f = &plan->files[i];
-        cli_say("  %s  %s%s", f->path, cli_hub_size(f->size, size),
-                f->have == f->size ? ", there"
-                : f->have          ? ", begun"
-                                   : "");
+        const char *state = f->have == f->size ? "  (there)" : f->have ? "  (begun)" : "";
+        printf("%10s  %s%s\n", cli_hub_size(f->size, size), f->path, state);
     }
 }
 
@@ -135,7 +138,7 @@ static int pull(const char *text, cli_hub *hub, bool dry_run, meter *m) {
     cli_catch_interrupt();
     exaone_status status = exaone_hub_plan_make(&name, &hub->options, &plan, &err);
     if (!status && plan.n_files) {
-        tell_plan(&plan, dry_run);
+        tell_plan(&plan);
         if (plan.fetch_bytes || dry_run) {
             tell_license(&plan, &hub->options);
         }
@@ -149,7 +152,9 @@ static int pull(const char *text, cli_hub *hub, bool dry_run, meter *m) {
     if (status) {
         cli_fail(&err);
         code = status == EXAONE_ERR_CANCELLED ? cli_interrupt_code() : CLI_FAILED;
-    } else if (!dry_run) {
+    } else if (dry_run) {
+        print_files(&plan);
+    } else {
         code = cli_write(plan.model, strlen(plan.model)) && cli_write("\n", 1) ? CLI_OK : CLI_FAILED;
     }
     exaone_hub_plan_free(&plan);

@@ -297,6 +297,7 @@ exaone_status exaone_hub_request_set(exaone_hub_request *r, exaone_error *err) {
     SET(CURLOPT_FOLLOWLOCATION, 0L);
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_HTTPGET, 1L);
+    SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1); /* HTTP/2 would put all ranges on one connection */
     SET(CURLOPT_USERAGENT, "exaone.c");
     SET(CURLOPT_HTTPHEADER, r->foreign ? NULL : r->net->authorization);
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)o->connect_timeout_ms);

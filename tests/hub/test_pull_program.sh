@@ -37,7 +37,7 @@ snapshot=$HF_HOME/hub/models--org--tiny-GGUF/snapshots/0123456789abcdef012345678
 
 serve redirect=1
 run_it "$exaone" pull org/tiny-GGUF --dry-run
-if [ "$code" -eq 0 ] && grep -q "tiny-F16.gguf" "$work/err" && [ ! -e "$HF_HOME" ]; then pass "dry run"; else fail "dry run"; fi
+if [ "$code" -eq 0 ] && grep -q "MB  tiny-F16.gguf" "$work/out" && [ ! -e "$HF_HOME" ]; then pass "dry run"; else fail "dry run"; fi
 run_it "$exaone" pull org/tiny-GGUF:f16
 exactly "pull prints the path" 0 "$snapshot/tiny-F16.gguf"
 if grep -q "licence: exaone.*non-commercial.*http" "$work/err"; then pass "licence"; else fail "licence"; fi
