@@ -34,7 +34,7 @@ static exaone_status string_array(const exaone_gguf *g, const char *key, exaone_
     *out = NULL;
     *n = 0;
     if (!kv) {
-        return EXAONE_OK;
+        return exaone_fail(err, EXAONE_ERR_FORMAT, "%s is missing", key);
     }
     exaone_status s = exaone_gguf_strings(kv, &views, err);
     if (s != EXAONE_OK) {
@@ -57,7 +57,7 @@ static exaone_status token_types(const exaone_gguf *g, size_t n, int32_t **out, 
     const exaone_gguf_kv *kv = exaone_gguf_find(g, "tokenizer.ggml.token_type");
     *out = NULL;
     if (!kv) {
-        return EXAONE_OK;
+        return exaone_fail(err, EXAONE_ERR_FORMAT, "tokenizer.ggml.token_type is missing");
     }
     if (kv->type != EXAONE_GGUF_ARRAY || kv->count != n) {
         return exaone_fail(err, EXAONE_ERR_FORMAT, "tokenizer.ggml.token_type has %llu entries, there are %zu tokens",
@@ -112,6 +112,7 @@ static exaone_status open_tokenizer(exaone_engine *e, bool may_lack, exaone_erro
     if (g) {
         bool absent = !exaone_gguf_find(g, "tokenizer.ggml.tokens");
         s = absent && may_lack ? EXAONE_OK : gguf_tokenizer(g, &e->tokenizer, err);
+        s = s == EXAONE_OK ? s : exaone_fail_context(err, s, "%s", exaone_gguf_path(g));
     } else {
         char *path = exaone_path_join(exaone_weights_dir(e->weights), "tokenizer.json");
         if (!path) {

@@ -60,6 +60,11 @@ static exaone_status get_double(const exaone_gguf *g, const char *key, double mi
     return exaone_config_check_double((exaone_config_field){exaone_gguf_path(g), key}, value, min, max, out, err);
 }
 
+static exaone_status require(const exaone_gguf *g, const char *key, exaone_error *err) {
+    return exaone_gguf_find(g, key) ? EXAONE_OK
+                                    : exaone_fail(err, EXAONE_ERR_MODEL, "%s: %s is missing", exaone_gguf_path(g), key);
+}
+
 /* ---- text file -----------------------------------------------------------------------------------------------------------
  */
 
@@ -102,6 +107,10 @@ static exaone_status read_pattern(const exaone_gguf *g, exaone_config *c, exaone
     if (!kv || kv->type != EXAONE_GGUF_ARRAY) {
         int period = 4;
         exaone_status status = get_int(g, &(int_key){name, 4, 1, 1 << 20, &period}, err);
+        if (status == EXAONE_OK && kv && period > 1 && c->sliding_window == 0) {
+            return exaone_fail(err, EXAONE_ERR_MODEL, "%s: exaone4.attention.sliding_window is missing, but %s is %d",
+                               exaone_gguf_path(g), name, period);
+        }
         for (int l = 0; l < c->num_hidden_layers && status == EXAONE_OK; l++) {
             c->sliding[l] = c->sliding_window > 0 && (l + 1) % period != 0;
         }
@@ -117,6 +126,10 @@ static exaone_status read_pattern(const exaone_gguf *g, exaone_config *c, exaone
             return exaone_fail(err, EXAONE_ERR_MODEL, "%s: %s[%d] is neither true nor false", exaone_gguf_path(g), name, l);
         }
         c->sliding[l] = value != 0;
+        if (c->sliding[l] && c->sliding_window == 0) {
+            return exaone_fail(err, EXAONE_ERR_MODEL, "%s: exaone4.attention.sliding_window is missing, but %s[%d] is true",
+                               exaone_gguf_path(g), name, l);
+        }
     }
     return EXAONE_OK;
 }
@@ -145,8 +158,10 @@ static exaone_status read_factors(const exaone_weights *w, exaone_config *c, exa
 
 /* MODEL: rope_freqs stands for the scaling; when the file has it, rope.scaling.* is not applied too. */
 static exaone_status read_rope(const exaone_weights *w, const exaone_gguf *g, exaone_config *c, exaone_error *err) {
-    c->rope.rope_theta = 10000;
-    exaone_status status = get_double(g, "exaone4.rope.freq_base", 1, EXAONE_LIMIT_THETA, &c->rope.rope_theta, err);
+    exaone_status status = require(g, "exaone4.rope.freq_base", err);
+    if (status == EXAONE_OK) {
+        status = get_double(g, "exaone4.rope.freq_base", 1, EXAONE_LIMIT_THETA, &c->rope.rope_theta, err);
+    }
     int dim = c->head_dim;
     if (status == EXAONE_OK) {
         status = get_int(g, &(int_key){"exaone4.rope.dimension_count", c->head_dim, c->head_dim, c->head_dim, &dim}, err);
@@ -169,6 +184,19 @@ static exaone_status read_rope(const exaone_weights *w, const exaone_gguf *g, ex
         exaone_gguf_path(g), (int)(v.n < 60 ? v.n : 60), v.text);
 }
 
+/* The MTP layer is counted in block_count: without the key it would be run as a decoder layer. */
+static exaone_status check_nextn(const exaone_weights *w, const exaone_gguf *g, exaone_error *err) {
+    for (size_t i = 0; i < exaone_weights_count(w) && !exaone_gguf_find(g, "exaone4.nextn_predict_layers"); i++) {
+        const char *name = exaone_weights_at(w, i).name;
+        if (strstr(name, ".nextn.")) {
+            return exaone_fail(err, EXAONE_ERR_MODEL,
+                               "%s: exaone4.nextn_predict_layers is missing, but there is a tensor %s", exaone_gguf_path(g),
+                               name);
+        }
+    }
+    return EXAONE_OK;
+}
+
 static exaone_status read_text(const exaone_weights *w, const exaone_gguf *g, exaone_config *c, exaone_error *err) {
     int blocks = 0, value_length = 0;
     const int_key keys[] = {
@@ -183,6 +211,9 @@ static exaone_status read_text(const exaone_weights *w, const exaone_gguf *g, ex
         {"exaone4.attention.key_length", 0, 1, EXAONE_LIMIT_SIZE, &c->head_dim},
     };
     exaone_status status = get_ints(g, keys, sizeof keys / sizeof *keys, err);
+    if (status == EXAONE_OK) {
+        status = check_nextn(w, g, err);
+    }
     if (status) {
         return status;
     }
@@ -201,7 +232,9 @@ static exaone_status read_text(const exaone_weights *w, const exaone_gguf *g, ex
     c->head_dim = c->head_dim ? c->head_dim : c->hidden_size / c->num_attention_heads;
     status =
         get_int(g, &(int_key){"exaone4.attention.value_length", c->head_dim, c->head_dim, c->head_dim, &value_length}, err);
-    c->rms_norm_eps = 1e-5;
+    if (status == EXAONE_OK) {
+        status = require(g, "exaone4.attention.layer_norm_rms_epsilon", err);
+    }
     if (status == EXAONE_OK) {
         status = get_double(g, "exaone4.attention.layer_norm_rms_epsilon", 0, EXAONE_LIMIT_EPS, &c->rms_norm_eps, err);
     }

@@ -514,9 +514,17 @@ static const char *keys_only(const char *omit, const char *key, uint32_t value) 
             exaone_gguf_put_u32(&w, usual[i].key, strcmp(usual[i].key, key) == 0 ? value : usual[i].value);
         }
     }
-    if (strcmp(omit, "nan") == 0) {
-        exaone_gguf_put_f32(&w, "exaone4.attention.layer_norm_rms_epsilon", NAN);
-    } else if (strcmp(omit, "pattern") == 0) {
+    if (strcmp(omit, "eps") != 0) {
+        exaone_gguf_put_f32(&w, "exaone4.attention.layer_norm_rms_epsilon", strcmp(omit, "nan") == 0 ? NAN : 1e-5f);
+    }
+    if (strcmp(omit, "theta") != 0) {
+        exaone_gguf_put_f32(&w, "exaone4.rope.freq_base", 1e6f);
+    }
+    if (strcmp(omit, "exaone4.attention.sliding_window") == 0) {
+        exaone_gguf_put_bools(&w, "exaone4.attention.sliding_window_pattern", (const bool[]){false, true, true, true, true},
+                              5);
+    }
+    if (strcmp(omit, "pattern") == 0) {
         exaone_gguf_put_bools(&w, "exaone4.attention.sliding_window_pattern", (const bool[]){true, false}, 2);
     } else if (strcmp(omit, "scaling") == 0) {
         exaone_gguf_put_text(&w, "exaone4.rope.scaling.type", "yarn");
@@ -527,6 +535,9 @@ static const char *keys_only(const char *omit, const char *key, uint32_t value) 
     }
     static float last;
     last = strcmp(omit, "factor nan") == 0 ? NAN : strcmp(omit, "factor inf") == 0 ? INFINITY : 0;
+    if (strcmp(omit, "exaone4.nextn_predict_layers") == 0) {
+        exaone_gguf_put_tensor(&w, "blk.4.nextn.enorm.weight", EXAONE_F32, 1, (const uint64_t[]){16}, write_factors, &last);
+    }
     if (strncmp(omit, "factor ", 7) == 0) {
         exaone_gguf_put_tensor(&w, "rope_freqs.weight", EXAONE_F32, 1, (const uint64_t[]){16}, write_factors, &last);
     }
@@ -547,6 +558,12 @@ static void broken_gguf_values(void **state) {
         {"exaone4.embedding_length", "", 0, "exaone4.embedding_length is missing"},
         {"exaone4.vocab_size", "", 0, "exaone4.vocab_size is missing"},
         {"arch", "", 0, "general.architecture is \"exaone-moe\""},
+        {"eps", "", 0, "exaone4.attention.layer_norm_rms_epsilon is missing"},
+        {"theta", "", 0, "exaone4.rope.freq_base is missing"},
+        {"exaone4.attention.sliding_window", "", 0,
+         "exaone4.attention.sliding_window is missing, but exaone4.attention.sliding_window_pattern[1] is true"},
+        {"exaone4.nextn_predict_layers", "", 0,
+         "exaone4.nextn_predict_layers is missing, but there is a tensor blk.4.nextn.enorm.weight"},
         {"nan", "", 0, "layer_norm_rms_epsilon is nan"},
         {"pattern", "", 0, "sliding_window_pattern has 2 entries for 4 layers"},
         {"scaling", "", 0, "exaone4.rope.scaling.type is \"yarn\""},
