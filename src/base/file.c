@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "base/output.h"
 #include "base/mem.h"
+#include "base/output.h"
 
 /* Opens a regular file; *size is its length. -1 with the message written on failure. */
 static int open_regular(const char *path, size_t *size, exaone_error *err) {
@@ -167,6 +167,11 @@ bool exaone_file_is_dir(const char *path) {
 bool exaone_file_exists(const char *path) {
     struct stat st;
     return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+bool exaone_path_exists(const char *path) {
+    struct stat st;
+    return lstat(path, &st) == 0 || (errno != ENOENT && errno != ENOTDIR);
 }
 
 char *exaone_path_join(const char *dir, const char *name) {

@@ -31,6 +31,8 @@ EXAONE_MUST_USE exaone_status exaone_file_write(const char *path, const void *by
 
 bool exaone_file_is_dir(const char *path);
 bool exaone_file_exists(const char *path); /* a regular file, or a link to one */
+/* Anything of that name, a link to nothing too: an optional file that is there must be read, or be an error. */
+bool exaone_path_exists(const char *path);
 
 /* "dir/name", allocated (free); NULL when out of memory. */
 char *exaone_path_join(const char *dir, const char *name);

@@ -118,7 +118,7 @@ static exaone_status open_tokenizer(exaone_engine *e, bool may_lack, exaone_erro
         if (!path) {
             return exaone_fail_memory(err, "a path", 1);
         }
-        s = !exaone_file_exists(path) && may_lack ? EXAONE_OK : exaone_tokenizer_open(path, &e->tokenizer, err);
+        s = !exaone_path_exists(path) && may_lack ? EXAONE_OK : exaone_tokenizer_open(path, &e->tokenizer, err);
         free(path);
     }
     int vocab = e->tokenizer ? exaone_tokenizer_vocab_size(e->tokenizer) : 0;
@@ -145,7 +145,7 @@ static exaone_status read_template(exaone_engine *e, exaone_error *err) {
         return exaone_fail_memory(err, "a path", 1);
     }
     exaone_status s = EXAONE_OK;
-    if (exaone_file_exists(path)) {
+    if (exaone_path_exists(path)) {
         s = exaone_file_read(path, MAX_TEMPLATE_BYTES, &e->chat_template, &e->chat_template_len, err);
     }
     free(path);

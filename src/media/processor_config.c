@@ -312,7 +312,7 @@ static exaone_status load_file(const char *folder, exaone_processor_file kind, e
         return exaone_fail_memory(err, "a path", strlen(folder) + strlen(name));
     }
     exaone_status status = EXAONE_OK;
-    if (exaone_file_exists(path)) {
+    if (exaone_path_exists(path)) {
         status = exaone_file_read(path, MAX_FILE_BYTES, &text, &n, err);
         if (status == EXAONE_OK) {
             status = exaone_processor_config_parse(text, n, kind, config, err);

@@ -121,7 +121,7 @@ static exaone_status load_folder(const exaone_weights *w, exaone_config *config,
     } else {
         status = exaone_file_read(path, MAX_CONFIG, &json, &n, err);
     }
-    if (status == EXAONE_OK && exaone_file_exists(generation_path)) {
+    if (status == EXAONE_OK && exaone_path_exists(generation_path)) {
         status = exaone_file_read(generation_path, MAX_CONFIG, &generation, &n_generation, err);
     }
     if (status == EXAONE_OK) {

@@ -16,7 +16,7 @@ exaone_status exaone_document_open(const char *folder, const char *name, exaone_
     if (!d->path) {
         return exaone_fail_memory(err, name, strlen(folder) + strlen(name) + 2);
     }
-    if (!exaone_file_exists(d->path)) {
+    if (!exaone_path_exists(d->path)) {
         return EXAONE_OK;
     }
     exaone_status status = exaone_file_read(d->path, MAX_BYTES, &d->text, &d->size, err);

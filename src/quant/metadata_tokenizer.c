@@ -209,7 +209,7 @@ static exaone_status put_template(exaone_gguf_writer *w, const char *folder, exa
         return exaone_fail_memory(err, "a file name", strlen(folder));
     }
     exaone_status status = EXAONE_OK;
-    if (exaone_file_exists(path)) {
+    if (exaone_path_exists(path)) {
         status = exaone_file_read(path, MAX_TEMPLATE, &text, &n, err);
         if (status == EXAONE_OK) {
             exaone_gguf_put_string(w, "tokenizer.chat_template", text, n);

@@ -180,9 +180,9 @@ exaone_status exaone_weights_fill_folder(exaone_weights *w, exaone_error *err) {
     exaone_status status = EXAONE_OK;
     if (!single || !index) {
         status = exaone_fail_memory(err, w->dir, strlen(w->dir) + 32);
-    } else if (exaone_file_exists(single)) {
+    } else if (exaone_path_exists(single)) {
         status = exaone_weights_fill_safetensors(w, single, err);
-    } else if (exaone_file_exists(index)) {
+    } else if (exaone_path_exists(index)) {
         status = fill_index(w, index, err);
     }
     free(single);

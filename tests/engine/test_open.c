@@ -1,6 +1,7 @@
 /* Opening models whose files lack something or hold something else than they should: errors that name it. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -54,9 +55,54 @@ static void missing_gguf_keys_are_named(void **state) {
     free(bytes);
 }
 
+/* A folder made of links to the tiny model's files, but for NAME; returns the path of NAME in it. */
+static const char *folder_without(const char *folder, const char *name) {
+    static const char *const files[] = {
+        "config.json",    "generation_config.json", "preprocessor_config.json", "model.safetensors",
+        "tokenizer.json", "tokenizer_config.json",  "chat_template.jinja",      "model.safetensors.index.json"};
+    char cwd[400], to[800], local[200];
+    assert_non_null(getcwd(cwd, sizeof cwd));
+    snprintf(local, sizeof local, "%s/x", folder);
+    scratch_write_text(local, "");
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        snprintf(to, sizeof to, "%s/models/tiny/%s", cwd, files[i]);
+        snprintf(local, sizeof local, "%s/%s", folder, files[i]);
+        if (strcmp(files[i], name) != 0 && access(to, R_OK) == 0) {
+            assert_int_equal(symlink(to, scratch_path(local)), 0);
+        }
+    }
+    snprintf(local, sizeof local, "%s/%s", folder, name);
+    return scratch_path(local);
+}
+
+/* Only absence is absence: a pipe, a folder or a link to nothing in the place of an optional file is an error. */
+static void optional_files_are_files(void **state) {
+    (void)state;
+    static const char *const names[] = {"generation_config.json", "preprocessor_config.json",
+                                        "video_preprocessor_config.json", "chat_template.jinja"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char folder[40];
+        for (int kind = 0; kind < 3; kind++) {
+            snprintf(folder, sizeof folder, "optional-%zu-%d", i, kind);
+            const char *path = folder_without(folder, names[i]);
+            assert_int_equal(kind == 0 ? mkfifo(path, 0600) : kind == 1 ? mkdir(path, 0700) : symlink("nowhere", path), 0);
+            refused(scratch_path(folder), names[i]);
+        }
+        snprintf(folder, sizeof folder, "optional-%zu", i);
+        (void)folder_without(folder, names[i]);
+        exaone_engine *engine;
+        exaone_error err = {0};
+        if (exaone_engine_open(scratch_path(folder), &(exaone_engine_options){.n_threads = 1}, &engine, &err) != EXAONE_OK) {
+            fail_msg("without %s: %s", names[i], err.message);
+        }
+        exaone_engine_close(engine);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(missing_gguf_keys_are_named),
+        cmocka_unit_test(optional_files_are_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
