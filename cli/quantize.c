@@ -1,6 +1,7 @@
 /* Writing GGUF files: what `quantize` and `convert` share. */
 #include "quantize.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,7 @@ static void show_note(void *ctx, const char *text) {
 /* "4G", "500M", "20000": decimal multiples; false for anything else. */
 static bool parse_size(const char *text, uint64_t *out) {
     char *end;
+    errno = 0;
     unsigned long long n = strtoull(text, &end, 10);
     uint64_t scale = 1;
     if (*end && end != text) {
@@ -54,7 +56,7 @@ static bool parse_size(const char *text, uint64_t *out) {
             scale *= 1000;
         }
     }
-    if (end == text || text[0] == '-' || n < 1 || n > UINT64_MAX / scale) {
+    if (errno || end == text || text[0] == '-' || n < 1 || n > UINT64_MAX / scale) {
         return false;
     }
     *out = n * scale;

@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# `exaone quantize` and `exaone convert` as processes.
+# shellcheck source=tests/cli/lib.sh
+. tests/cli/lib.sh
+tiny=models/tiny
+ask="7 + 9 = ?"
+answer="The answer is \boxed{16}."
+
+run_it "$exaone" convert $tiny "$work/Tiny-BF16.gguf"
+expect "a folder becomes a pair" 0 "Tiny-BF16.gguf: 12.5 MB, 16.017 bits per weight"
+expect "the mmproj file is said" 0 "mmproj-Tiny-BF16.gguf: "
+run_it "$exaone" run --greedy -m "$work/Tiny-BF16.gguf" "$ask"
+exactly "the pair answers as the folder does" 0 "$answer"
+run_it "$exaone" run --greedy --no-think -m "$work/Tiny-BF16.gguf" --image examples/media/time.png "Transcribe the text in the image."
+exactly "its vision tower is found and sees" 0 "0:37"
+
+run_it "$exaone" quantize --type Q8_0 "$work/Tiny-BF16.gguf" "$work/Tiny-Q8_0.gguf"
+expect "a GGUF file is quantised" 0 "8.526 bits per weight"
+if grep -q "mmproj-Tiny-BF16.gguf is there already and is kept" "$work/err"; then pass "kept is said"; else fail "kept is said"; fi
+run_it "$exaone" run --greedy -m "$work/Tiny-Q8_0.gguf" "$ask"
+exactly "Q8_0 answers alike" 0 "$answer"
+run_it "$exaone" inspect "$work/Tiny-Q8_0.gguf"
+expect "inspect reads it" 0 "Q8_0"
+
+run_it "$exaone" quantize --type Q4_0 --tensor-type "blk.[0-3].*=Q8_0" --tensor-type "output.weight=F16" --no-mmproj \
+    $tiny "$work/mixed.gguf"
+expect "single tensors" 0 "mixed.gguf"
+run_it "$exaone" quantize --type F32 --mmproj-type Q8_0 --mmproj-out "$work/eyes.gguf" $tiny "$work/wide.gguf"
+expect "the mmproj file by name and type" 0 "eyes.gguf"
+
+run_it "$exaone" convert --split-size 4M --no-mmproj "$work/Tiny-BF16.gguf" "$work/piece.gguf"
+expect "pieces" 0 "pieces"
+first=$(echo "$work"/piece-00001-of-*.gguf)
+run_it "$exaone" convert --no-mmproj "$first" "$work/joined.gguf"
+if [ "$code" -eq 0 ] && cmp -s "$work/joined.gguf" "$work/Tiny-BF16.gguf"; then pass "pieces join"; else fail "pieces join"; fi
+
+run_it "$exaone" convert $tiny "$work/Tiny-BF16.gguf"
+complains "a file that is there" 1 "is there already (12"
+run_it "$exaone" convert --force "$work/Tiny-BF16.gguf" "$work/Tiny-BF16.gguf"
+complains "over itself" 1 "is the source"
+run_it "$exaone" quantize $tiny "$work/a.gguf"
+complains "no type" 2 "--type is needed"
+run_it "$exaone" quantize --type Q4_K_L $tiny "$work/a.gguf"
+complains "an unknown type" 1 "Q4_K_L"
+run_it "$exaone" quantize --type Q8_0 $tiny
+complains "one word" 2 "want a source and a target"
+run_it "$exaone" quantize --type Q8_0 --tensor-type nothing $tiny "$work/a.gguf"
+complains "a pattern without a type" 2 "PATTERN=TYPE"
+run_it "$exaone" quantize --type Q8_0 --tensor-type "nothing*=Q8_0" $tiny "$work/a.gguf"
+complains "a pattern that matches nothing" 1 "nothing* matches no tensor"
+for size in 0 -5 4X 4GB G 99999999999999999999 20000000000T; do
+    run_it "$exaone" convert --split-size $size $tiny "$work/a.gguf"
+    complains "--split-size $size" 2 "want a number of bytes"
+done
+run_it "$exaone" convert --no-mmproj --mmproj-out x $tiny "$work/a.gguf"
+complains "both about the mmproj file" 2 "contradict"
+run_it "$exaone" convert "$work/none" "$work/a.gguf"
+complains "no source" 1 "none"
+
+# An interrupt: exit code 130, and neither the file nor a temporary one.
+mkdir "$work/stop"
+"$exaone" quantize --type Q2_K -t 1 $tiny "$work/stop/a.gguf" >"$work/out" 2>"$work/err" &
+pid=$!
+for _ in $(seq 200); do
+    if compgen -G "$work/stop/*.tmp.*" >/dev/null; then break; fi
+    sleep 0.01
+done
+kill -INT $pid
+wait $pid
+code=$?
+if { [ $code -eq 130 ] && grep -q "nothing was written" "$work/err" && [ -z "$(ls -A "$work/stop")" ]; }; then
+    pass "an interrupt"
+else
+    fail "an interrupt"
+fi
+exit $failed
