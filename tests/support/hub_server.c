@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,7 @@ typedef struct hub_server_inside {
     pthread_mutex_t lock;
     pthread_t accepting[2];
     int listener[2], n_threads;
-    volatile bool stopping;
+    atomic_bool stopping;
 } inside;
 
 typedef struct connection {
@@ -94,7 +95,7 @@ static bool put_text(int fd, int status, const char *headers, const char *body) 
 }
 
 /* Takes one of a number that counts down. */
-static bool take(hub_server *s, int *left) {
+static bool take(hub_server *s, _Atomic int *left) {
     pthread_mutex_lock(&s->inside->lock);
     bool some = *left > 0;
     *left -= some;

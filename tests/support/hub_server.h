@@ -16,7 +16,7 @@ typedef struct hub_server_file {
 } hub_server_file;
 
 typedef struct hub_server {
-    /* Settings: set before requests, or while none runs. Numbers that count down are under the server's lock. */
+    /* Settings: set before requests, or while none runs. */
     const char *repo, *commit; /* "org/name", 40 digits */
     hub_server_file files[24];
     size_t n_files;
@@ -25,22 +25,22 @@ typedef struct hub_server {
     const char *revision; /* the answer about the revision instead of the true one */
     size_t page;          /* entries of a page of the list; 0: all at once */
     const char *next;     /* instead of the true address of the next page */
-    bool redirect, no_ranges;
+    _Atomic bool redirect, no_ranges;
     const char *location; /* redirect of files to here instead; "loop": to itself */
-    int status;           /* answer of files; 0: the right one */
+    _Atomic int status;   /* answer of files; 0: the right one */
     long cut_after;       /* > 0: connections end after so many bytes of a body … */
-    int cuts;             /* … this many times */
-    int wrong;            /* this many bodies hold a wrong first byte */
-    int busy;             /* this many requests get 429 … */
+    _Atomic int cuts;     /* … this many times */
+    _Atomic int wrong;    /* this many bodies hold a wrong first byte */
+    _Atomic int busy;     /* this many requests get 429 … */
     long retry_after;     /* … with this Retry-After; < 0: without */
-    int broken;           /* this many requests get 503 */
+    _Atomic int broken;   /* this many requests get 503 */
     int expire;           /* > 0: this answer of the file server and the next are 403 */
-    bool lie_total, lie_first, lie_length, too_long, endless_header;
-    int slow_ms; /* pause after each 16 KiB */
-    int stall;   /* this many bodies stop in the middle without an end */
+    _Atomic bool lie_total, lie_first, lie_length, too_long, endless_header;
+    _Atomic int slow_ms; /* pause after each 16 KiB */
+    _Atomic int stall;   /* this many bodies stop in the middle without an end */
     /* Counters. */
-    int n_api, n_endpoint, n_file, leaks, at_once, most_at_once;
-    uint64_t sent;
+    _Atomic int n_api, n_endpoint, n_file, leaks, at_once, most_at_once;
+    _Atomic uint64_t sent;
     /* Inside. */
     int port, file_port;
     struct hub_server_inside *inside;

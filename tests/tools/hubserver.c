@@ -13,7 +13,7 @@
 
 static bool set(hub_server *s, const char *key, size_t n, const char *value) {
     static const char *const names[] = {"cuts", "wrong", "busy", "slow_ms"};
-    int *const places[] = {&s->cuts, &s->wrong, &s->busy, &s->slow_ms};
+    _Atomic int *const places[] = {&s->cuts, &s->wrong, &s->busy, &s->slow_ms};
     long v = strtol(value, NULL, 10);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (strlen(names[i]) == n && memcmp(names[i], key, n) == 0) {
