@@ -38,7 +38,7 @@ static bool show_progress(void *ctx, const exaone_quantize_progress *p) {
 
 static void show_note(void *ctx, const char *text) {
     cli_progress_clear(((progress *)ctx)->show);
-    cli_note("%s", text);
+    cli_say("%s", text);
 }
 
 /* "4G", "500M", "20000": decimal multiples; false for anything else. */
@@ -87,8 +87,8 @@ static void show_report(const char *target, const exaone_quantize_report *r, dou
     if (r->mmproj_bytes) {
         printf("%s: %.1f MB\n", r->mmproj_path, (double)r->mmproj_bytes / 1e6);
     }
-    cli_note("%zu tensors, %.1f MB read in %.1f s: %.1f MB/s", r->n_tensors, (double)r->source_bytes / 1e6, seconds,
-             (double)r->source_bytes / 1e6 / (seconds > 1e-3 ? seconds : 1e-3));
+    cli_say("%zu tensors, %.1f MB read in %.1f s: %.1f MB/s", r->n_tensors, (double)r->source_bytes / 1e6, seconds,
+            (double)r->source_bytes / 1e6 / (seconds > 1e-3 ? seconds : 1e-3));
 }
 
 static int write_model(const cli_quantize_options *o, const char *source, const char *target,
