@@ -705,3 +705,27 @@ void exaone_json_put(exaone_buf *out, const exaone_json *j) {
 void exaone_json_put_python(exaone_buf *out, const exaone_json *j) {
     put_value(out, j, true);
 }
+
+const char *exaone_json_shown(const exaone_json *j, char room[EXAONE_JSON_SHOWN]) {
+    enum { MOST = 40 };
+    static const char *const words[] = {[EXAONE_JSON_NULL] = "null",
+                                        [EXAONE_JSON_FALSE] = "false",
+                                        [EXAONE_JSON_TRUE] = "true",
+                                        [EXAONE_JSON_ARRAY] = "an array",
+                                        [EXAONE_JSON_OBJECT] = "an object"};
+    bool text = exaone_json_is(j, EXAONE_JSON_STRING);
+    if (!j || (!text && j->type != EXAONE_JSON_NUMBER)) {
+        snprintf(room, EXAONE_JSON_SHOWN, "%s", j ? words[j->type] : "missing");
+        return room;
+    }
+    size_t n = j->len < MOST ? j->len : MOST;
+    while (n < j->len && n > 0 && ((unsigned char)j->text[n] & 0xc0) == 0x80) {
+        n--; /* not inside a character */
+    }
+    snprintf(room, EXAONE_JSON_SHOWN, "%s%.*s%s%s", text ? "\"" : "", (int)n, j->text, n < j->len ? "..." : "",
+             text ? "\"" : "");
+    for (char *c = room; *c; c++) {
+        *c = (unsigned char)*c < ' ' || *c == 127 ? '?' : *c;
+    }
+    return room;
+}

@@ -73,4 +73,9 @@ void exaone_json_put_python(exaone_buf *out, const exaone_json *j);
  * at the others. values: room for object->len. False: out of memory. */
 EXAONE_MUST_USE bool exaone_json_members(const exaone_json *object, const exaone_json **values);
 
+enum { EXAONE_JSON_SHOWN = 64 };
+/* A value as messages show it: numbers as spelled, strings in quotes (long ones cut), "an array", "an object", …; returns
+ * room. */
+const char *exaone_json_shown(const exaone_json *j, char room[EXAONE_JSON_SHOWN]);
+
 #endif

@@ -168,6 +168,30 @@ static exaone_status read_processor_documents(exaone_engine *e, exaone_error *er
     return s;
 }
 
+/* The processor must cut the patches that the vision tower reads. */
+static exaone_status compare_patches(const exaone_engine *e, exaone_error *err) {
+    const exaone_vision_config *v = &e->config.vision;
+    const exaone_pixel_config *kinds[] = {&e->processor.image, &e->processor.video};
+    for (size_t i = 0; i < 2 && e->config.has_vision; i++) {
+        const struct {
+            const char *name;
+            uint32_t is;
+            int want;
+        } sizes[] = {{"patch_size", kinds[i]->patch_size, v->patch_size},
+                     {"merge_size", kinds[i]->merge_size, v->spatial_merge_size},
+                     {"temporal_patch_size", kinds[i]->temporal_patch_size, v->temporal_patch_size}};
+        for (size_t k = 0; k < 3; k++) {
+            if (sizes[k].is != (uint32_t)sizes[k].want) {
+                return exaone_fail(
+                    err, EXAONE_ERR_MODEL, "%s: %s is %u for %s (%s or processor_config.json), the vision tower has %d",
+                    exaone_weights_dir(e->weights), sizes[k].name, sizes[k].is, i ? "videos" : "images",
+                    exaone_processor_file_name(i ? EXAONE_PROCESSOR_VIDEO : EXAONE_PROCESSOR_IMAGE), sizes[k].want);
+            }
+        }
+    }
+    return EXAONE_OK;
+}
+
 static exaone_status read_processor(exaone_engine *e, exaone_error *err) {
     if (!exaone_weights_gguf(e->weights)) {
         return exaone_processor_config_load(exaone_weights_dir(e->weights), &e->processor, err);
@@ -242,6 +266,9 @@ static exaone_status open_parts(exaone_engine *e, const char *path, const exaone
     }
     if (s == EXAONE_OK) {
         s = read_processor(e, err);
+    }
+    if (s == EXAONE_OK) {
+        s = compare_patches(e, err);
     }
     int n_threads = o->n_threads > 0 ? o->n_threads : exaone_pool_cores();
     if (s == EXAONE_OK) {

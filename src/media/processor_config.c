@@ -103,7 +103,8 @@ static const exaone_json *set_member(const exaone_json *object, const char *key)
 static exaone_status read_int(const exaone_json *object, const char *key, int64_t *out, exaone_error *err) {
     const exaone_json *j = set_member(object, key);
     if (j && !exaone_json_int(j, out)) {
-        return exaone_fail(err, EXAONE_ERR_FORMAT, "%s must be an integer", key);
+        char shown[EXAONE_JSON_SHOWN];
+        return exaone_fail(err, EXAONE_ERR_FORMAT, "%s is %s and must be an integer", key, exaone_json_shown(j, shown));
     }
     return EXAONE_OK;
 }
@@ -121,7 +122,8 @@ static exaone_status read_size(const exaone_json *object, const char *key, uint3
 static exaone_status read_double(const exaone_json *object, const char *key, double *out, exaone_error *err) {
     const exaone_json *j = set_member(object, key);
     if (j && !exaone_json_double(j, out)) {
-        return exaone_fail(err, EXAONE_ERR_FORMAT, "%s must be a number", key);
+        char shown[EXAONE_JSON_SHOWN];
+        return exaone_fail(err, EXAONE_ERR_FORMAT, "%s is %s and must be a number", key, exaone_json_shown(j, shown));
     }
     return EXAONE_OK;
 }
@@ -134,7 +136,9 @@ static exaone_status read_channels(const exaone_json *object, const char *key, d
     const exaone_json *v = j->type == EXAONE_JSON_ARRAY && j->len == 3 ? j->first : NULL;
     for (int i = 0; v && i < 3; i++, v = v->next) {
         if (!exaone_json_double(v, &out[i])) {
-            return exaone_fail(err, EXAONE_ERR_FORMAT, "%s[%d] must be a number", key, i);
+            char shown[EXAONE_JSON_SHOWN];
+            return exaone_fail(err, EXAONE_ERR_FORMAT, "%s[%d] is %s and must be a number", key, i,
+                               exaone_json_shown(v, shown));
         }
     }
     return j->type == EXAONE_JSON_ARRAY && j->len == 3
@@ -146,7 +150,8 @@ static exaone_status read_channels(const exaone_json *object, const char *key, d
 static exaone_status need_bool(const exaone_json *object, const char *key, bool want, exaone_error *err) {
     const exaone_json *j = set_member(object, key);
     if (j && j->type != EXAONE_JSON_TRUE && j->type != EXAONE_JSON_FALSE) {
-        return exaone_fail(err, EXAONE_ERR_FORMAT, "%s must be true or false", key);
+        char shown[EXAONE_JSON_SHOWN];
+        return exaone_fail(err, EXAONE_ERR_FORMAT, "%s is %s and must be true or false", key, exaone_json_shown(j, shown));
     }
     if (j && (j->type == EXAONE_JSON_TRUE) != want) {
         return exaone_fail(err, EXAONE_ERR_UNSUPPORTED, "%s = %s is not supported", key, want ? "false" : "true");

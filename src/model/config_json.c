@@ -46,10 +46,9 @@ static exaone_status get_int(const scope *s, const char *name, int64_t other, in
         return EXAONE_OK;
     }
     if (!exaone_json_int(j, &value)) {
-        bool spelled = exaone_json_is(j, EXAONE_JSON_NUMBER) || exaone_json_is(j, EXAONE_JSON_STRING);
-        return exaone_fail(s->err, EXAONE_ERR_MODEL, "%s: %s%s is %.*s, not an integer from %lld to %lld", s->path,
-                           s->prefix, name, spelled ? (int)(j->len < 40 ? j->len : 40) : 14,
-                           spelled ? j->text : "something else", (long long)min, (long long)max);
+        char shown[EXAONE_JSON_SHOWN];
+        return exaone_fail(s->err, EXAONE_ERR_MODEL, "%s: %s%s is %s, not an integer from %lld to %lld", s->path, s->prefix,
+                           name, exaone_json_shown(j, shown), (long long)min, (long long)max);
     }
     return exaone_config_check_int(field_of(s, name, room), value, min, max, out, s->err);
 }
@@ -63,7 +62,9 @@ static exaone_status get_double(const scope *s, const char *name, double min, do
         return EXAONE_OK;
     }
     if (!exaone_json_is(j, EXAONE_JSON_NUMBER) || !exaone_json_double(j, &value)) {
-        return exaone_fail(s->err, EXAONE_ERR_MODEL, "%s: %s%s is not a finite number", s->path, s->prefix, name);
+        char shown[EXAONE_JSON_SHOWN];
+        return exaone_fail(s->err, EXAONE_ERR_MODEL, "%s: %s%s is %s, not a finite number from %g to %g", s->path, s->prefix,
+                           name, exaone_json_shown(j, shown), min, max);
     }
     return exaone_config_check_double(field_of(s, name, room), value, min, max, out, s->err);
 }
@@ -72,7 +73,9 @@ static exaone_status get_bool(const scope *s, const char *name, bool *has, bool 
     const exaone_json *j = member(s, name);
     *has = j != NULL;
     if (j && !exaone_json_is(j, EXAONE_JSON_TRUE) && !exaone_json_is(j, EXAONE_JSON_FALSE)) {
-        return exaone_fail(s->err, EXAONE_ERR_MODEL, "%s: %s%s is neither true nor false", s->path, s->prefix, name);
+        char shown[EXAONE_JSON_SHOWN];
+        return exaone_fail(s->err, EXAONE_ERR_MODEL, "%s: %s%s is %s, neither true nor false", s->path, s->prefix, name,
+                           exaone_json_shown(j, shown));
     }
     *out = exaone_json_is(j, EXAONE_JSON_TRUE);
     return EXAONE_OK;
@@ -153,9 +156,9 @@ static exaone_status read_rope(const scope *text, exaone_rope_config *rope) {
     const char *names[] = {"rope_scaling", "rope_parameters"};
     const char *prefixes[] = {"rope_scaling.", "rope_parameters."};
     rope->rope_theta = 10000;
-    bool has;
+    bool has, found = false, typed = false;
     exaone_status status = get_double(text, "rope_theta", 1, EXAONE_LIMIT_THETA, &has, &rope->rope_theta);
-    for (size_t i = 0; i < 2 && status == EXAONE_OK; i++) {
+    for (size_t i = 0; i < 2 && status == EXAONE_OK; i++) { /* the first object's theta and type win */
         const exaone_json *object = member(text, names[i]);
         if (!object || (object->type == EXAONE_JSON_OBJECT && object->len == 0)) {
             continue;
@@ -164,22 +167,24 @@ static exaone_status read_rope(const scope *text, exaone_rope_config *rope) {
             return exaone_fail(text->err, EXAONE_ERR_MODEL, "%s: %s%s is no object", text->path, text->prefix, names[i]);
         }
         scope s = {object, text->path, prefixes[i], text->err};
-        status = get_double(&s, "rope_theta", 1, EXAONE_LIMIT_THETA, &has, &rope->rope_theta);
-        if (status) {
-            return status;
+        double theta, partial = 1;
+        status = get_double(&s, "rope_theta", 1, EXAONE_LIMIT_THETA, &has, &theta);
+        if (status == EXAONE_OK && has && !found) {
+            rope->rope_theta = theta;
+            found = true;
         }
-        double partial = 1;
-        status = get_double(&s, "partial_rotary_factor", 1, 1, &has, &partial);
-        const exaone_json *type = member(&s, "rope_type");
-        const char *type_name = type ? "rope_type" : "type";
-        if (status) {
-            return status;
+        if (status == EXAONE_OK) {
+            status = get_double(&s, "partial_rotary_factor", 1, 1, &has, &partial);
         }
-        if (exaone_json_equals(member(&s, type_name), "llama3")) {
-            return read_llama3(&s, rope);
+        const char *type_name = member(&s, "rope_type") ? "rope_type" : "type";
+        const exaone_json *type = member(&s, type_name);
+        if (status == EXAONE_OK && type && !typed) {
+            typed = true;
+            status = exaone_json_equals(type, "llama3")
+                         ? read_llama3(&s, rope)
+                         : check_word(&s, type_name, (const char *const[]){"default", "llama3", NULL},
+                                      "this version computes default and llama3");
         }
-        return check_word(&s, type_name, (const char *const[]){"default", "llama3", NULL},
-                          "this version computes default and llama3");
     }
     return status;
 }
@@ -259,8 +264,28 @@ static exaone_status read_mtp(const scope *top, const scope *text, exaone_config
     return EXAONE_OK;
 }
 
+/* The tensors of a bias would be left out of every sum. */
+static exaone_status refuse_biases(const scope *text) {
+    const char *names[] = {"attention_bias", "mlp_bias"};
+    for (size_t i = 0; i < 2; i++) {
+        bool has, bias = false;
+        exaone_status status = get_bool(text, names[i], &has, &bias);
+        if (status == EXAONE_OK && bias) {
+            status = exaone_fail(text->err, EXAONE_ERR_UNSUPPORTED, "%s: %s%s is true, this version computes only false",
+                                 text->path, text->prefix, names[i]);
+        }
+        if (status) {
+            return status;
+        }
+    }
+    return EXAONE_OK;
+}
+
 static exaone_status read_text(const scope *top, const scope *text, exaone_config *c) {
     exaone_status status = check_word(text, "hidden_act", (const char *const[]){"silu", NULL}, "this version computes silu");
+    if (status == EXAONE_OK) {
+        status = refuse_biases(text);
+    }
     if (status) {
         return status;
     }

@@ -99,10 +99,32 @@ static void optional_files_are_files(void **state) {
     }
 }
 
+static void other_patches_are_refused(void **state) {
+    (void)state;
+    static const struct {
+        const char *name, *text, *words;
+    } cases[] = {
+        {"preprocessor_config.json", "{\"patch_size\": 16}", "patch_size is 16 for images (preprocessor_config.json or"},
+        {"preprocessor_config.json", "{\"merge_size\": 3}", "merge_size is 3 for images"},
+        {"video_preprocessor_config.json", "{\"temporal_patch_size\": 4}",
+         "temporal_patch_size is 4 for videos (video_preprocessor_config.json or processor_config.json), the vision tower "
+         "has 2"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char folder[40], file[80];
+        snprintf(folder, sizeof folder, "patches-%zu", i);
+        (void)folder_without(folder, cases[i].name);
+        snprintf(file, sizeof file, "%s/%s", folder, cases[i].name);
+        scratch_write_text(file, cases[i].text);
+        refused(scratch_path(folder), cases[i].words);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(missing_gguf_keys_are_named),
         cmocka_unit_test(optional_files_are_files),
+        cmocka_unit_test(other_patches_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -274,6 +274,19 @@ static void other_spellings(void **state) {
     exaone_config_release(&c);
     free(text);
 
+    /* theta in one object, the scaling in the other */
+    static const char *const split[] = {"\"rope_parameters\": {\"rope_theta\": 3000.0}, \"rope_scaling\": {",
+                                        "\"rope_scaling\": {\"rope_theta\": 3000.0}, \"rope_parameters\": {"};
+    char *without = edited(base, "\"rope_theta\": 3000.0,", "");
+    for (size_t i = 0; i < 2; i++) {
+        text = edited(without, "\"rope_scaling\": {", split[i]);
+        parsed(text, NULL, &c);
+        assert_true(c.rope.llama3 && c.rope.factor == 8 && c.rope.rope_theta == 3000);
+        exaone_config_release(&c);
+        free(text);
+    }
+    free(without);
+
     text = edited(base, "\"eos_token_id\": 53", "\"eos_token_id\": [53, 7, 8]");
     parsed(text, "{\"eos_token_id\": null, \"top_k\": 20, \"max_new_tokens\": 9, \"do_sample\": false}", &c);
     assert_int_equal(c.n_eos_token_ids, 3);
@@ -344,10 +357,14 @@ static const struct {
     {"\"hidden_size\": 128", "\"hidden_size\": 128, \"quantization_config\": {\"quant_method\": \"awq\"}",
      "quantization_config.quant_method is \"awq\"", EXAONE_ERR_UNSUPPORTED},
     {"\"hidden_act\": \"silu\"", "\"hidden_act\": \"gelu\"", "hidden_act is \"gelu\"", EXAONE_ERR_MODEL},
+    {"\"hidden_size\": 128", "\"hidden_size\": 128, \"attention_bias\": true",
+     "text_config.attention_bias is true, this version computes only false", EXAONE_ERR_UNSUPPORTED},
     {"\"hidden_size\": 128", "\"hidden_size\": 0", "text_config.hidden_size is 0, it must be from 1 to", EXAONE_ERR_MODEL},
-    {"\"hidden_size\": 128", "\"hidden_size\": \"128\"", "text_config.hidden_size is 128, not an integer", EXAONE_ERR_MODEL},
+    {"\"hidden_size\": 128", "\"hidden_size\": \"128\"", "text_config.hidden_size is \"128\", not an integer",
+     EXAONE_ERR_MODEL},
     {"\"hidden_size\": 128", "\"hidden_size\": 128.5", "text_config.hidden_size is 128.5, not an integer", EXAONE_ERR_MODEL},
-    {"\"hidden_size\": 128", "\"hidden_size\": [1]", "text_config.hidden_size is something else", EXAONE_ERR_MODEL},
+    {"\"hidden_size\": 128", "\"hidden_size\": [1]", "text_config.hidden_size is an array, not an integer",
+     EXAONE_ERR_MODEL},
     {"\"hidden_size\": 128", "\"hidden_size\": 1e999", "text_config.hidden_size is 1e999", EXAONE_ERR_MODEL},
     {"\"hidden_size\": 128", "\"hidden_size\": 99999999999999999999", "text_config.hidden_size is 9999", EXAONE_ERR_MODEL},
     {"\"hidden_size\": 128", "\"hidden_size\": 2000000000", "it must be from 1 to 1048576", EXAONE_ERR_MODEL},
@@ -367,9 +384,10 @@ static const struct {
     {"\"layer_types\": [", "\"layer_types\": [\"other\",", "layer_types[0] is neither", EXAONE_ERR_MODEL},
     {"\"layer_types\": [", "\"layer_types\": 7, \"x\": [", "layer_types is no array", EXAONE_ERR_MODEL},
     {"\"rms_norm_eps\": 1e-05", "\"rms_norm_eps\": -1", "rms_norm_eps is -1", EXAONE_ERR_MODEL},
-    {"\"rms_norm_eps\": 1e-05", "\"rms_norm_eps\": \"NaN\"", "rms_norm_eps is not a finite number", EXAONE_ERR_MODEL},
+    {"\"rms_norm_eps\": 1e-05", "\"rms_norm_eps\": \"NaN\"", "rms_norm_eps is \"NaN\", not a finite number",
+     EXAONE_ERR_MODEL},
     {"\"rms_norm_eps\": 1e-05", "\"rms_norm_eps\": NaN", "config.json: JSON", EXAONE_ERR_FORMAT},
-    {"\"rms_norm_eps\": 1e-05", "\"rms_norm_eps\": 1e999", "rms_norm_eps is not a finite number", EXAONE_ERR_MODEL},
+    {"\"rms_norm_eps\": 1e-05", "\"rms_norm_eps\": 1e999", "rms_norm_eps is 1e999, not a finite number", EXAONE_ERR_MODEL},
     {"\"sliding_window\": 5", "\"sliding_window\": 0", "sliding_window is 0", EXAONE_ERR_MODEL},
     {"\"sliding_window\": 5", "\"sliding_window\": -5", "sliding_window is -5", EXAONE_ERR_MODEL},
     {"\"rope_type\": \"llama3\"", "\"rope_type\": \"yarn\"", "rope_type is \"yarn\"", EXAONE_ERR_MODEL},
@@ -389,7 +407,7 @@ static const struct {
     {"\"num_nextn_predict_layers\": 1", "\"num_nextn_predict_layers\": 2", "num_nextn_predict_layers is 2",
      EXAONE_ERR_MODEL},
     {"\"max_position_embeddings\": 512", "\"max_position_embeddings\": 0", "max_position_embeddings is 0", EXAONE_ERR_MODEL},
-    {"\"tie_word_embeddings\": false", "\"tie_word_embeddings\": 0", "tie_word_embeddings is neither", EXAONE_ERR_MODEL},
+    {"\"tie_word_embeddings\": false", "\"tie_word_embeddings\": 0", "tie_word_embeddings is 0, neither", EXAONE_ERR_MODEL},
     {"\"depth\": 2", "\"depth\": 0", "vision_config.depth is 0", EXAONE_ERR_MODEL},
     {"\"num_heads\": 6", "\"num_heads\": 5", "vision hidden_size 48 is not a multiple of its 5 heads", EXAONE_ERR_MODEL},
     {"\"num_heads\": 6", "\"num_heads\": 24", "vision head size 2 is not a multiple of 4", EXAONE_ERR_MODEL},
