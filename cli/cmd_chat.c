@@ -171,13 +171,13 @@ static void add_pending(conversation *c, exaone_part_kind kind, const char *path
     }
     char *source = exaone_source_classify(path) == EXAONE_SOURCE_PATH ? realpath(path, NULL) : NULL; /* survives /save */
     source = source ? source : strdup(path);
-    exaone_chat_part *more = realloc(c->pending, (c->n_pending + 1) * sizeof *more);
-    c->pending = more ? more : c->pending;
-    if (!more || !source) {
+    exaone_chat_part *more = source ? realloc(c->pending, (c->n_pending + 1) * sizeof *more) : NULL;
+    if (!more) {
         free(source);
         cli_note("out of memory");
         return;
     }
+    c->pending = more;
     cli_catch_interrupt();
     exaone_status s = ask_media_read(c->engine, &c->settings, source, is_video, &err);
     cli_interrupted = cli_interrupted == SIGINT ? 0 : cli_interrupted;

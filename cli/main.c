@@ -76,7 +76,8 @@ const cli_command cli_commands[] = {
      cmd_diff},
     {"pull", "exaone pull [options] [REPO[:QUANT]]", "Fetch a model from the Hugging Face hub into its cache.",
      "Without REPO: " EXAONE_HUB_DEFAULT ". What was cut off is continued. The path of the model is printed. The cache is\n"
-     "HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub; HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE count as well.\n\n"
+     "HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub; HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE count as "
+     "well.\n\n"
      "  exaone pull\n"
      "  exaone pull LGAI-EXAONE/EXAONE-4.5-33B-GGUF:IQ4_XS --mmproj F16\n"
      "  exaone run -m LGAI-EXAONE/EXAONE-4.5-33B-GGUF:Q4_K_M \"Why is the sky blue?\"",

@@ -17,7 +17,8 @@ typedef struct exaone_cpu {
     exaone_pool *pool;
     float *scratch; /* [workers, EXAONE_CPU_SCRATCH] */
     exaone_precision precision;
-    /* Products with other types than F32, F16 and BF16: memory for rows of up to max_features columns, used by one call at a time. */
+    /* Products with other types than F32, F16 and BF16: memory for rows of up to max_features columns, used by one call at a
+     * time. */
     pthread_mutex_t products;
     size_t max_features;
     exaone_q8_rows rows; /* [EXAONE_CPU_ROWS, max_features] */
