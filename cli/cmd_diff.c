@@ -28,8 +28,8 @@ typedef struct {
 
 typedef struct {
     const diff_options *o;
-    shown *lines; /* [n]: kept for --sort and --json */
-    size_t n, cap;
+    shown *lines;  /* [n]: kept for --sort and --json */
+    size_t n, cap; /* n: also lines printed at once */
     bool starved, weighted;
     exaone_diff_report report;
     bool has_summary;
@@ -223,6 +223,9 @@ static bool on_tensor(void *ctx, const exaone_diff_tensor *t) {
         return keep(c, t);
     }
     cli_progress_clear(show());
+    if (c->n++ == 0) {
+        print_head(c);
+    }
     print_line(c, t, t->name);
     return !cli_interrupted;
 }
@@ -259,9 +262,6 @@ static exaone_status compare_tensors(comparison *c, exaone_error *err) {
                                    .ctx = c};
     c->weighted = im;
     if (s == EXAONE_OK) {
-        if (!o->sort && !o->json) {
-            print_head(c);
-        }
         s = exaone_diff_weights(o->a, o->b, &options, &c->report, err);
     }
     cli_progress_clear(show());
@@ -323,9 +323,9 @@ static exaone_status same_ids(text_run *r, const diff_options *o, exaone_error *
         return err->code;
     }
     cli_text other = {0};
-    bool pipe = cli_input_is_stream(o->text); /* cannot be read twice */
-    exaone_status s = pipe ? EXAONE_OK : cli_text_read(&other, o->text, r->b, o->chunk, err);
-    if (s == EXAONE_OK && !pipe &&
+    bool skip = cli_input_is_stream(o->text) || !exaone_engine_tokenizer(r->b); /* a pipe cannot be read twice */
+    exaone_status s = skip ? EXAONE_OK : cli_text_read(&other, o->text, r->b, o->chunk, err);
+    if (s == EXAONE_OK && !skip &&
         (other.n_ids != r->text.n_ids || memcmp(other.ids, r->text.ids, other.n_ids * sizeof *other.ids) != 0)) {
         err->code = s = EXAONE_ERR_ARGUMENT;
         snprintf(err->message, sizeof err->message, "the tokenizers differ: A cuts %.200s into %zu tokens, B into %zu",
@@ -376,7 +376,7 @@ static int compare_text(comparison *c) {
     r.a = cli_open_engine(&model, false);
     model.model = c->o->b;
     model.mmproj = c->o->mmproj_b;
-    r.b = r.a ? cli_open_engine(&model, false) : NULL;
+    r.b = r.a ? cli_open_engine(&model, true) : NULL; /* A reads the text */
     if (r.b) {
         exaone_status s = run_text(c, &r, &err);
         code = s == EXAONE_OK ? CLI_OK : cli_fail(&err);
