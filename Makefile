@@ -22,6 +22,7 @@ second-pass:
 else
 
 CC ?= cc
+OBJCOPY ?= objcopy
 OPT ?= -O2 -g
 WERROR ?= -Werror
 Q := $(if $(V),,@)
@@ -67,6 +68,7 @@ obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
 bin = $(patsubst %.c,$(BUILD)/%,$(1))
 
 STATIC := $(BUILD)/libexaone.a
+INTERNAL := $(BUILD)/internal.a
 SHARED := $(BUILD)/libexaone.so
 PROGRAM := $(BUILD)/exaone
 LINK = $(CC) $(CFLAGS) $(LDFLAGS)
@@ -98,10 +100,19 @@ $(BUILD)/%.o: %.c $(BUILD)/.flags
 	$(if $(V),,@echo "  CC   $<")
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(ISA_FLAGS) -MMD -MP -c $< -o $@
 
-$(STATIC): $(call obj,$(LIB_SRC)) $(BUILD)/.sources
+# All objects, whose functions our program and tests may call across folders.
+$(INTERNAL): $(call obj,$(LIB_SRC)) $(BUILD)/.sources
 	@rm -f $@
 	$(if $(V),,@echo "  AR   $@")
 	$(Q)$(AR) rcs $@ $(filter %.o,$^)
+
+# What is installed: one object in which only what include/exaone declares is visible.
+$(STATIC): $(call obj,$(LIB_SRC)) $(BUILD)/.sources
+	@rm -f $@
+	$(if $(V),,@echo "  AR   $@")
+	$(Q)$(LD) -r -o $(BUILD)/libexaone.o $(filter %.o,$^)
+	$(Q)$(OBJCOPY) --localize-hidden $(BUILD)/libexaone.o
+	$(Q)$(AR) rcs $@ $(BUILD)/libexaone.o
 
 # The real file is libexaone.so.VERSION; only what include/exaone declares is visible in it.
 $(SHARED): $(call obj,$(LIB_SRC)) $(BUILD)/.sources
@@ -111,7 +122,7 @@ $(SHARED): $(call obj,$(LIB_SRC)) $(BUILD)/.sources
 	@ln -sf $(@F).$(VERSION) $@.$(SOVERSION)
 	@ln -sf $(@F).$(SOVERSION) $@
 
-$(PROGRAM): $(call obj,$(CLI_SRC)) $(STATIC)
+$(PROGRAM): $(call obj,$(CLI_SRC)) $(INTERNAL)
 	$(if $(V),,@echo "  LD   $@")
 	$(Q)$(LINK) $(filter %.o %.a,$^) $(LDLIBS) $(PROGRAM_LIBS) -o $@
 
@@ -120,13 +131,13 @@ $(BUILD)/examples/%: $(BUILD)/examples/%.o $(SHARED)
 	$(if $(V),,@echo "  LD   $@")
 	$(Q)$(LINK) $< -L$(BUILD) -lexaone -Wl,-rpath,'$$ORIGIN/..' -lm -o $@
 
-$(BUILD)/tests/%: $(BUILD)/tests/%.o $(call obj,$(SUPPORT_SRC)) $(STATIC)
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(call obj,$(SUPPORT_SRC)) $(INTERNAL)
 	$(if $(V),,@echo "  LD   $@")
 	$(Q)$(LINK) $(filter %.o %.a,$^) $(LDLIBS) -lcmocka -o $@
 
 # A fuzz target is a replayer of its corpus, except under `make fuzz`.
 FUZZ_MAIN := $(if $(FUZZ),,$(BUILD)/tests/fuzz/driver.o)
-$(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_MAIN) $(STATIC)
+$(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_MAIN) $(INTERNAL)
 	$(if $(V),,@echo "  LD   $@")
 	$(Q)$(LINK) $(if $(FUZZ),-fsanitize=fuzzer) $(filter %.o %.a,$^) $(LDLIBS) -o $@
 

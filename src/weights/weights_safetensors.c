@@ -81,6 +81,9 @@ static exaone_status read_entry(const exaone_json *j, entry *e, exaone_arena *ar
                            "%s: weight_map names \"%s\"; only plain file names of the same folder are allowed", path,
                            e->shard);
     }
+    if (strcmp(e->shard, "model.safetensors.index.json") == 0) {
+        return exaone_fail(err, EXAONE_ERR_FORMAT, "%s: weight_map names the index itself as the file of %s", path, e->name);
+    }
     return EXAONE_OK;
 }
 

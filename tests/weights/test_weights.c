@@ -122,6 +122,8 @@ static void index_faults(void **state) {
         {"{\"weight_map\":{}}", "weight_map is missing, empty", EXAONE_ERR_FORMAT},
         {"{\"weight_map\":[]}", "weight_map is missing", EXAONE_ERR_FORMAT},
         {"{\"weight_map\":{\"a\":7}}", "the file of a is no string", EXAONE_ERR_FORMAT},
+        {"{\"weight_map\":{\"a\":\"model.safetensors.index.json\"}}", "names the index itself as the file of a",
+         EXAONE_ERR_FORMAT},
         {"{\"weight_map\":{\"a\":\"../secret.safetensors\"}}", "only plain file names", EXAONE_ERR_FORMAT},
         {"{\"weight_map\":{\"a\":\"/etc/passwd\"}}", "only plain file names", EXAONE_ERR_FORMAT},
         {"{\"weight_map\":{\"a\":\"x/../../y\"}}", "only plain file names", EXAONE_ERR_FORMAT},
