@@ -327,7 +327,8 @@ static bool parse_sequence(parser *ps) {
             return false;
         }
         ps->p += *ps->p == '?'; /* lazy: the same names match */
-        if (*ps->p && strchr("*+?", *ps->p)) {
+        const char *behind = ps->p;
+        if (*ps->p && (strchr("*+?", *ps->p) || (*ps->p == '{' && parse_bounds(&behind, &min, &max)))) {
             return fail(ps, "it repeats a repetition");
         }
     }

@@ -48,6 +48,14 @@ static void the_reference_s_numbers(void **state) {
     for (; from; from = from->next, to = to->next) {
         assert_int_equal(exaone_f32_bits(exaone_f16_to_f32((uint16_t)hex(from))), hex(to));
     }
+    const exaone_json *bits = exaone_json_get(doc.root, "e4m3_bits_f32")->first;
+    for (int code = 0; code < 256; code++, bits = bits->next) {
+        float value = exaone_e4m3_to_f32((uint8_t)code);
+        bool nan = is_nan(hex(bits));
+        assert_true(nan ? is_nan(exaone_f32_bits(value)) : exaone_f32_bits(value) == hex(bits));
+        assert_int_equal(nan, (code & 0x7f) == 0x7f);
+    }
+    assert_null(bits);
     fixture_json_close(&doc);
 }
 
