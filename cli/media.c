@@ -57,7 +57,7 @@ static exaone_status read_bytes(const char *source, const cli_media_options *o, 
     }
     exaone_source_options s;
     exaone_source_options_init(&s);
-    s.allow_url = o->allow_url || o->allow_private;
+    s.allow_url = !o->no_url;
     s.allow_private = o->allow_private;
     s.max_bytes = max;
     s.cancel = &cli_interrupted;
@@ -207,10 +207,12 @@ static exaone_status load_video(const cli_medium *m, const cli_media_options *o,
 
 /* The library's names of settings become those of the command line. */
 static void name_options(exaone_error *err) {
-    static const char *const names[][2] = {
-        {"the option allow_url", "--allow-url"}, {"the option allow_private", "--allow-private-url"},
-        {"num_frames", "--video-frames"},        {"min_frames", "--video-min-frames"},
-        {"max_frames", "--video-max-frames"},    {" fps", " --video-fps"}};
+    static const char *const names[][2] = {{"unless the option allow_url is set", "with --no-url"},
+                                           {"the option allow_private", "--allow-private-url"},
+                                           {"num_frames", "--video-frames"},
+                                           {"min_frames", "--video-min-frames"},
+                                           {"max_frames", "--video-max-frames"},
+                                           {" fps", " --video-fps"}};
     for (size_t i = 0; i < CLI_COUNT(names); i++) {
         char *at = strstr(err->message, names[i][0]);
         char after = at ? at[strlen(names[i][0])] : 'x';

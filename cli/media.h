@@ -9,7 +9,7 @@ typedef struct cli_media_options {
     int64_t min_pixels, max_pixels;
     double video_fps;
     int64_t video_frames, video_min_frames, video_max_frames;
-    bool allow_url, allow_private, strict_reference;
+    bool no_url, allow_private, strict_reference;
 } cli_media_options;
 
 #define CLI_MEDIA_OPTIONS(o)                                                                                                  \
@@ -26,8 +26,8 @@ typedef struct cli_media_options {
         {"--video-frames", NULL, OPT_INT, &(o).video_frames, 1, 1 << 20, "N", "take N frames of each video"},                 \
         {"--video-min-frames", NULL, OPT_INT, &(o).video_min_frames, 1, 1 << 20, "N", "with --video-fps: at least N frames"}, \
         {"--video-max-frames", NULL, OPT_INT, &(o).video_max_frames, 1, 1 << 20, "N", "with --video-fps: at most N frames"},  \
-        {"--allow-url", NULL, OPT_FLAG, &(o).allow_url, 0, 0, NULL, "http(s) addresses may be fetched"},                      \
-        {"--allow-private-url", NULL, OPT_FLAG, &(o).allow_private, 0, 0, NULL, "also from private and local addresses"}, {   \
+        {"--no-url", NULL, OPT_FLAG, &(o).no_url, 0, 0, NULL, "http(s) addresses are not fetched"},                           \
+        {"--allow-private-url", NULL, OPT_FLAG, &(o).allow_private, 0, 0, NULL, "they may be private or local"}, {            \
         "--strict-reference", NULL, OPT_FLAG, &(o).strict_reference, 0, 0, NULL,                                              \
             "repeat the reference's defects (16-bit grey, frame sampling) instead of the sensible thing"                      \
     }

@@ -95,6 +95,11 @@ exaone_engine *cli_open_engine(const cli_model_options *o, bool no_tokenizer) {
         cli_fail(&err);
         return NULL;
     }
+    const exaone_model_info *info = exaone_engine_info(engine);
+    if (info->mmproj && info->mmproj_candidates > 1) {
+        cli_say("vision tower: %s, chosen from %zu mmproj files beside the model; --mmproj FILE takes another", info->mmproj,
+                info->mmproj_candidates);
+    }
     size_t n;
     char hex[65] = "";
     const char *text = exaone_engine_chat_template(engine, &n);

@@ -53,6 +53,8 @@ typedef struct exaone_model_info {
     const char *format;    /* "safetensors" or "gguf" */
     const char *cpu_level; /* the kernels in use */
     int n_threads;
+    const char *mmproj;       /* path of the GGUF file of the vision tower, or NULL */
+    size_t mmproj_candidates; /* from how many files beside the model it was chosen; 0: it was named */
 } exaone_model_info;
 EXAONE_API const exaone_model_info *exaone_engine_info(const exaone_engine *engine);
 

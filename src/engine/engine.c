@@ -231,6 +231,8 @@ static void fill_info(exaone_engine *e, int n_threads) {
         .n_eos_token_ids = c->n_eos_token_ids,
         .format = exaone_weights_get_format(e->weights) == EXAONE_WEIGHTS_GGUF ? "gguf" : "safetensors",
         .cpu_level = e->be->name,
+        .mmproj = exaone_weights_mmproj_path(e->weights),
+        .mmproj_candidates = exaone_weights_mmproj_candidates(e->weights),
         .n_threads = n_threads,
     };
     memcpy(i->eos_token_ids, c->eos_token_ids, sizeof i->eos_token_ids);

@@ -85,7 +85,7 @@ ok "an unknown backend" run 2 --image $picture --resize-backend cv --out "$work/
 ok "a file that is not there" run 1 --image "$work/none.png" --out "$work/x"
 ok "the file is named" says none.png
 ok "a file that is no picture" run 1 --image "$0" --out "$work/x"
-ok "a URL without --allow-url" run 1 --image http://example.com/a.png --out "$work/x"
-ok "a private URL without --allow-private-url" run 1 --allow-url --image http://127.0.0.1:9/a.png --out "$work/x"
+ok "a URL with --no-url" run 1 --no-url --image http://example.com/a.png --out "$work/x"
+ok "a private URL without --allow-private-url" run 1 --image http://127.0.0.1:9/a.png --out "$work/x"
 ok "no output after a failure" test ! -e "$work/x"
 exit $failed

@@ -160,9 +160,20 @@ run_it "$exaone" run --image "$work/none.png" x
 complains "no such image" 1 "none.png"
 run_it "$exaone" run --image "$work/bad.gguf" x
 complains "a file that is no image" 1 "bad.gguf"
+mkdir "$work/two"
+run_it "$exaone" convert models/tiny "$work/two/tiny-BF16.gguf"
+run_it "$exaone" run -m "$work/two/tiny-BF16.gguf" --max-tokens 1 x
+if [ $code -eq 0 ] && ! grep -q "mmproj files" "$work/err"; then pass "one mmproj file: no note"; else fail "one mmproj file: no note"; fi
+cp "$work/two/mmproj-tiny-BF16.gguf" "$work/two/mmproj-other-F32.gguf"
+run_it "$exaone" run -m "$work/two/tiny-BF16.gguf" --max-tokens 1 x
+if [ $code -eq 0 ] && grep -q "vision tower: .*/mmproj-tiny-BF16.gguf, chosen from 2 mmproj files" "$work/err"; then
+    pass "two mmproj files: the choice is said"
+else
+    fail "two mmproj files: the choice is said"
+fi
+run_it "$exaone" run --no-url --image http://127.0.0.1:9/x.png x
+complains "--no-url" 1 "URLs are not fetched with --no-url"
 run_it "$exaone" run --image http://127.0.0.1:9/x.png x
-complains "addresses are off" 1 "unless --allow-url is set"
-run_it "$exaone" run --allow-url --image http://127.0.0.1:9/x.png x
 complains "private addresses stay off" 1 "only with --allow-private-url"
 run_it "$exaone" run --video-frames 1000 --video tests/eval/tiny/files/video-000 x
 complains "more frames than there are" 1 "decrease --video-frames or --video-fps"
