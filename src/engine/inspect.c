@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "engine/engine_internal.h"
+#include "model/quantization.h"
 
 enum { MAX_REPORT = 64 << 20 };
 
@@ -135,22 +136,65 @@ static void dims(exaone_buf *b, const exaone_weight *w) {
     exaone_buf_putc(b, ']');
 }
 
-static void tensors(report *r, const exaone_weights *w) {
+static bool ends_with(const char *text, const char *end) {
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+/* What a tensor of a quantised folder holds: 4-bit integers that lie 8 in an I32. */
+static bool is_packed(const exaone_config *c, const exaone_weight *t) {
+    return c && c->quantization && t->dtype == EXAONE_I32 && t->n_dims == 2 && ends_with(t->name, ".weight_packed");
+}
+
+/* Its type, and the shape of its matrix. */
+static void unpacked(const exaone_config *c, const exaone_weights *w, exaone_weight *t, exaone_buf *type) {
+    char module[224], shape_name[256];
+    uint64_t two = 2;
+    exaone_weight shape;
+    exaone_error unused;
+    int64_t said[2] = {0, 0};
+    size_t n = strlen(t->name) - strlen(".weight_packed");
+    snprintf(module, sizeof module, "%.*s", (int)(n < 200 ? n : 200), t->name);
+    snprintf(shape_name, sizeof shape_name, "%s.weight_shape", module);
+    t->dims[1] = t->dims[1] < UINT64_MAX / 8 ? t->dims[1] * 8 : t->dims[1];
+    exaone_status s = exaone_weights_get(w, shape_name, EXAONE_DTYPE_BIT(EXAONE_I64), 1, &two, &shape, &unused);
+    if (s == EXAONE_OK) {
+        memcpy(said, shape.data, sizeof said);
+    }
+    if (said[1] > 0 && (uint64_t)said[1] <= t->dims[1] && (uint64_t)said[1] + 7 >= t->dims[1]) {
+        t->dims[1] = (uint64_t)said[1]; /* the last word may have room left */
+    }
+    const exaone_weight_scheme *scheme = exaone_quantization_scheme(c->quantization, module, NULL);
+    if (scheme) {
+        exaone_weight_scheme_describe(scheme, type);
+    } else {
+        exaone_buf_puts(type, "I4");
+    }
+}
+
+static void tensors(report *r, const exaone_config *c, const exaone_weights *w) {
     size_t n = exaone_weights_count(w);
     exaone_buf_puts(&r->b, r->json ? ", \"tensors\": [" : "tensors\n");
     for (size_t i = 0; i < n; i++) {
         exaone_weight t = exaone_weights_at(w, i);
+        exaone_buf type;
+        exaone_buf_init(&type, 64);
+        is_packed(c, &t) ? unpacked(c, w, &t, &type) : (void)exaone_buf_puts(&type, exaone_dtype_name(t.dtype));
+        exaone_buf_putc(&type, 0);
+        const char *type_name = type.failed ? "" : type.data;
+        r->b.failed = r->b.failed || type.failed;
         if (r->json) {
             exaone_buf_puts(&r->b, i ? ", {\"name\": " : "{\"name\": ");
             exaone_json_put_string(&r->b, t.name, strlen(t.name));
-            exaone_buf_printf(&r->b, ", \"dtype\": \"%s\", \"shape\": ", exaone_dtype_name(t.dtype));
+            exaone_buf_printf(&r->b, ", \"dtype\": \"%s\", \"shape\": ", type_name);
             dims(&r->b, &t);
             exaone_buf_printf(&r->b, ", \"bytes\": %zu, \"part\": \"%s\"}", t.bytes, part_names[t.part]);
         } else {
-            exaone_buf_printf(&r->b, "  %-64s %-6s ", t.name, exaone_dtype_name(t.dtype));
+            exaone_buf_printf(&r->b, "  %-64s %-6s ", t.name, type_name);
             dims(&r->b, &t);
             exaone_buf_putc(&r->b, '\n');
         }
+        exaone_buf_release(&type);
     }
     exaone_buf_puts(&r->b, r->json ? "]" : "");
 }
@@ -164,12 +208,13 @@ typedef struct {
 } model_sizes;
 
 /* The types of the tensors with their counts, in order of appearance. */
-static void count_types(const exaone_weights *w, char *out, size_t room) {
+static void count_types(const exaone_config *c, const exaone_weights *w, char *out, size_t room) {
     enum { MAX_TYPES = 16 };
     exaone_dtype seen[MAX_TYPES];
     size_t count[MAX_TYPES] = {0}, n = 0, at = 0;
     for (size_t i = 0; i < exaone_weights_count(w); i++) {
-        exaone_dtype dtype = exaone_weights_at(w, i).dtype;
+        exaone_weight t = exaone_weights_at(w, i);
+        exaone_dtype dtype = is_packed(c, &t) ? EXAONE_I4 : t.dtype;
         size_t k = 0;
         while (k < n && seen[k] != dtype) {
             k++;
@@ -197,7 +242,7 @@ static void measure(const exaone_config *c, const exaone_weights *w, uint64_t n_
         m->part[t.part] += t.bytes;
         m->weights += t.bytes;
     }
-    count_types(w, m->types, sizeof m->types);
+    count_types(c, w, m->types, sizeof m->types);
     if (!c) {
         return;
     }
@@ -259,6 +304,11 @@ static void describe(report *r, const char *path, const exaone_config *c, const 
         exaone_buf_printf(&r->b, ", \"format\": \"%s\"", format);
         exaone_buf_puts(&r->b, ", \"mmproj\": ");
         projector ? exaone_json_put_string(&r->b, projector, strlen(projector)) : (void)exaone_buf_puts(&r->b, "null");
+        if (c && c->quantization) {
+            exaone_buf_puts(&r->b, ", \"quantization\": \"");
+            exaone_quantization_describe(c->quantization, &r->b);
+            exaone_buf_putc(&r->b, '"');
+        }
         if (fault) {
             exaone_buf_puts(&r->b, ", \"cannot_run\": ");
             exaone_json_put_string(&r->b, fault, strlen(fault));
@@ -266,6 +316,11 @@ static void describe(report *r, const char *path, const exaone_config *c, const 
     } else {
         exaone_buf_printf(&r->b, "%s\nformat  %s\n", path, format);
         projector ? (void)exaone_buf_printf(&r->b, "mmproj  %s\n", projector) : (void)0;
+        if (c && c->quantization) {
+            exaone_buf_puts(&r->b, "stored  ");
+            exaone_quantization_describe(c->quantization, &r->b);
+            exaone_buf_putc(&r->b, '\n');
+        }
         c ? summary(r, c, &m)
           : (void)exaone_buf_printf(&r->b, "%zu tensors (%s), %.2f GB in the files\ncannot be run by this version: %s\n",
                                     m.n_tensors, m.types, (double)m.files / 1e9, fault);
@@ -278,7 +333,7 @@ static void describe(report *r, const char *path, const exaone_config *c, const 
         vision_config(r, &c->vision);
     }
     if (r->json || o->tensors) {
-        tensors(r, w);
+        tensors(r, c, w);
     }
     if (r->json) {
         sizes(r, &m);

@@ -349,12 +349,39 @@ static void configurations_that_lie(void **state) {
     assert_true(distance(run("mixed", EXAONE_PRECISION_AUTO, false), run("twin", EXAONE_PRECISION_AUTO, false)) <= 1e-5);
 }
 
+/* What `exaone inspect` says of such folders. */
+static void descriptions(void **state) {
+    (void)state;
+    static const struct {
+        size_t form;
+        const char *text, *json;
+    } cases[] = {
+        {2, "stored  compressed-tensors: I4 group 32 asymmetric\n",
+         "layers.0.mlp.down_proj.weight_packed\", \"dtype\": \"I4 group 32\", \"shape\": [128, 96], \"bytes\": 6144"},
+        {4, "stored  fp8: F8_E4M3 block 128x128\n",
+         "layers.0.mlp.down_proj.weight\", \"dtype\": \"F8_E4M3\", \"shape\": [128, 96], \"bytes\": 12288"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        make_quantised(NANO, &FORMS[cases[i].form], "q", "twin");
+        for (int json = 0; json < 2; json++) {
+            exaone_error err = {0};
+            exaone_inspect_options o = {.json = json};
+            char *text;
+            if (exaone_inspect(scratch_path("q"), &o, &text, &err) != EXAONE_OK) {
+                fail_msg("%s", err.message);
+            }
+            if (!strstr(text, json ? cases[i].json : cases[i].text)) {
+                fail_msg("%s", text);
+            }
+            free(text);
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values_of_the_reference),
-        cmocka_unit_test(models),
-        cmocka_unit_test(files_that_lie),
-        cmocka_unit_test(configurations_that_lie),
+        cmocka_unit_test(values_of_the_reference), cmocka_unit_test(models),       cmocka_unit_test(files_that_lie),
+        cmocka_unit_test(configurations_that_lie), cmocka_unit_test(descriptions),
     };
     return cmocka_run_group_tests_name("model/test_quantised", tests, NULL, NULL);
 }

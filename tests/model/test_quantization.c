@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "../support/failing_malloc.h"
+#include "../support/skip.h"
 #include "model/name_pattern.h"
 #include "model/quantization.h"
 
@@ -324,10 +326,36 @@ static void patterns(void **state) {
     }
 }
 
+/* Whatever allocation fails: an error, and nothing lost. */
+static void allocations(void **state) {
+    (void)state;
+    if (!HAVE_COUNTER) {
+        TEST_SKIP("the sanitizer brings its own allocator");
+    }
+    exaone_arena arena;
+    exaone_json *root;
+    exaone_error err = {0};
+    exaone_arena_init(&arena, 1 << 20);
+    assert_int_equal(exaone_json_parse(AWQ, strlen(AWQ), &arena, &root, &err), EXAONE_OK);
+    exaone_status status = EXAONE_ERR_MEMORY;
+    for (long n = 1; status != EXAONE_OK && n < 100; n++) {
+        exaone_quantization *q;
+        long before = live;
+        fail_in = n;
+        status = exaone_quantization_parse("config.json", "", root, &q, &err);
+        fail_in = 0;
+        assert_true(status == EXAONE_OK || (status == EXAONE_ERR_MEMORY && !q));
+        exaone_quantization_free(q);
+        assert_int_equal(live, before);
+    }
+    assert_int_equal(status, EXAONE_OK);
+    exaone_arena_release(&arena);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(known_layouts), cmocka_unit_test(refusals), cmocka_unit_test(hostile_lists),
-        cmocka_unit_test(schemes),       cmocka_unit_test(patterns),
+        cmocka_unit_test(schemes),       cmocka_unit_test(patterns), cmocka_unit_test(allocations),
     };
     return cmocka_run_group_tests_name("model/test_quantization", tests, NULL, NULL);
 }
