@@ -1,4 +1,4 @@
-/* quantization_config: reading it. The rules are those of compressed-tensors 0.20 (docs/model.md, "Variants"): unknown
+/* quantization_config: reading it. The rules are those of compressed-tensors 0.20 (docs/model.md, "Quantised folders"): unknown
  * fields of a group or of its arguments are errors, unknown fields beside the groups are read over. */
 #include "model/quantization.h"
 

@@ -3,7 +3,7 @@
  * Known: quant_method "compressed-tensors" with format pack-quantized (4-bit integers; strategies group, channel) and
  * float-quantized (F8_E4M3; tensor, channel, block); quant_method "fp8" (F8_E4M3 in blocks of weight_block_size, or per
  * tensor). Settings of activations and of the KV cache are read over: this engine computes from the weights alone.
- * Everything else is refused with its name. Layouts: docs/model.md, "Variants". */
+ * Everything else is refused with its name. Layouts: docs/model.md, "Quantised folders". */
 #ifndef EXAONE_MODEL_QUANTIZATION_H
 #define EXAONE_MODEL_QUANTIZATION_H
 

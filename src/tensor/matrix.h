@@ -4,7 +4,7 @@
  *                     value = (u - z) * scale, z = 8 or the zero point of the row and group, the difference exact
  *   EXAONE_F8_E4M3    value = e4m3 * scale
  *
- * each product rounded once to f32. Other types need no scales. Layouts: docs/model.md, "Variants". */
+ * each product rounded once to f32. Other types need no scales. Layouts: docs/model.md, "Quantised folders". */
 #ifndef EXAONE_TENSOR_MATRIX_H
 #define EXAONE_TENSOR_MATRIX_H
 

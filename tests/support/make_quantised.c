@@ -1,5 +1,5 @@
 /* Quantised Hugging Face folders: see make_quantised.h. The values of the twin are computed here from the definition of the
- * formats (docs/model.md, "Variants"), not with the functions under test. */
+ * formats (docs/model.md, "Quantised folders"), not with the functions under test. */
 #include "make_quantised.h"
 
 #include <math.h>
