@@ -27,7 +27,7 @@ static int64_t now_ms(void) {
 
 static void measure(meter *m, uint64_t received) {
     int64_t now = now_ms(), ms = now - m->sample_ms;
-    if (ms >= 1000) {
+    if (ms >= 1000 || (m->rate <= 0 && ms >= 400 && received)) {
         double rate = (double)(received - m->sample_bytes) * 1000 / (double)ms;
         m->rate = m->rate > 0 ? 0.7 * m->rate + 0.3 * rate : rate;
         m->sample_ms = now;
@@ -113,8 +113,9 @@ static void tell_license(const exaone_hub_plan *plan, const exaone_hub_options *
 
 static void tell_plan(const exaone_hub_plan *plan) {
     char size[32], rest[32];
-    cli_say("%s%s%s at %.12s: %zu files, %s; %s to fetch", plan->name.repo, plan->name.quant[0] ? ":" : "", plan->name.quant,
-            plan->commit, plan->n_files, cli_hub_size(plan->total_bytes, size), cli_hub_size(plan->fetch_bytes, rest));
+    cli_say("%s%s%s at %.12s: %zu file%s, %s; %s to fetch", plan->name.repo, plan->name.quant[0] ? ":" : "",
+            plan->name.quant, plan->commit, plan->n_files, plan->n_files == 1 ? "" : "s",
+            cli_hub_size(plan->total_bytes, size), cli_hub_size(plan->fetch_bytes, rest));
 }
 
 /* Size and name of each file, for --dry-run. */

@@ -447,6 +447,9 @@ static void redirects_that_lead_astray(void **state) {
         w->s.location = cases[i].location;
         assert_true(pull(w, "org/model-GGUF") != EXAONE_OK);
         assert_says(w, cases[i].says);
+        if (i == 0) { /* two answers of the API, the licence, and the file six times */
+            assert_int_equal(w->s.n_endpoint, 9);
+        }
     }
 }
 
@@ -562,6 +565,23 @@ static void found_listed_and_removed(void **state) {
     exaone_hub_list_free(&list);
 }
 
+static void blobs_that_are_still_used_stay(void **state) {
+    world *w = *state;
+    exaone_hub_name name = {.repo = "org/model-GGUF", .quant = "Q4_K_M"};
+    exaone_hub_removal gone;
+    char target[120], blob[120];
+    assert_int_equal(pull(w, "org/model-GGUF:Q4_K_M"), 0);
+    assert_int_equal(pull(w, "org/model-GGUF:IQ4_XS"), 0);
+    snprintf(target, sizeof target, "../../blobs/%s", served(w, "Model-33B-Q4_K_M.gguf")->hash);
+    snprintf(blob, sizeof blob, "blobs/%s", served(w, "Model-33B-Q4_K_M.gguf")->hash);
+    assert_int_equal(symlink(target, in_snapshot(w, "another-name.bin")), 0);
+    assert_int_equal(exaone_hub_remove(&name, w->cache, false, &gone, &w->err), 0);
+    assert_int_equal(gone.n_blobs, 0);
+    assert_int_equal(gone.bytes, 0);
+    assert_true(is_there(in_cache(w, blob)));
+    assert_false(is_there(in_snapshot(w, "Model-33B-Q4_K_M.gguf")));
+}
+
 static void removing_stays_in_the_cache(void **state) {
     world *w = *state;
     exaone_hub_name name = {.repo = "org/model-GGUF"};
@@ -614,6 +634,7 @@ int main(void) {
         CASE(lists_that_lie),
         CASE(offline_uses_the_cache_alone),
         CASE(found_listed_and_removed),
+        CASE(blobs_that_are_still_used_stay),
         CASE(removing_stays_in_the_cache),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
