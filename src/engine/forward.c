@@ -1,6 +1,7 @@
 /* The forward door: named tensors in, named tensors out (exaone_forward in engine.h; names: docs/forward.md). */
 #include "engine/forward_internal.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "engine/forward_text.h"
+#include "tensor/dtype.h"
 
 static bool matches(const char *pattern, size_t n, const char *name) {
     if (n == 3 && memcmp(pattern, "all", 3) == 0) {
@@ -147,6 +149,58 @@ exaone_status exaone_forward_put_table(exaone_forward_call *c, const char *name,
     return s;
 }
 
+/* Element i of an integer tensor; false for other types. */
+static bool int_at(const exaone_tensor *t, size_t i, int64_t *out) {
+    switch (t->dtype) {
+    case EXAONE_I64:
+        *out = ((const int64_t *)t->data)[i];
+        return true;
+    case EXAONE_I32:
+        *out = ((const int32_t *)t->data)[i];
+        return true;
+    case EXAONE_U32:
+        *out = ((const uint32_t *)t->data)[i];
+        return true;
+    case EXAONE_I16:
+        *out = ((const int16_t *)t->data)[i];
+        return true;
+    case EXAONE_U16:
+        *out = ((const uint16_t *)t->data)[i];
+        return true;
+    case EXAONE_I8:
+        *out = ((const int8_t *)t->data)[i];
+        return true;
+    case EXAONE_U8:
+    case EXAONE_BOOL:
+        *out = ((const uint8_t *)t->data)[i];
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* The two inputs that the reference takes as floats too: whole numbers then. */
+static bool whole_at(const exaone_tensor *t, size_t i, int64_t *out) {
+    bool may = strcmp(t->name, "attention_mask") == 0 || strcmp(t->name, "num_items_in_batch") == 0;
+    double x = 0.5;
+    if (may && t->dtype == EXAONE_F64) {
+        x = ((const double *)t->data)[i];
+    } else if (may && exaone_forward_is_float(t->dtype)) {
+        float f;
+        exaone_dtype_to_f32(t->dtype, (const uint8_t *)t->data + i * (t->dtype == EXAONE_F32 ? 4 : 2), 1, &f);
+        x = (double)f;
+    }
+    if (!(x >= -0x1p53 && x <= 0x1p53) || x != floor(x)) {
+        return false;
+    }
+    *out = (int64_t)x;
+    return true;
+}
+
+bool exaone_forward_is_float(exaone_dtype dtype) {
+    return dtype == EXAONE_F32 || dtype == EXAONE_F16 || dtype == EXAONE_BF16;
+}
+
 exaone_status exaone_forward_ints(exaone_forward_call *c, const char *name, int64_t **out, size_t *n_dims, size_t dims[8]) {
     *out = NULL;
     const exaone_tensor *t = exaone_tensors_get(c->in, name);
@@ -167,18 +221,7 @@ exaone_status exaone_forward_ints(exaone_forward_call *c, const char *name, int6
         return exaone_fail_memory(c->err, name, n * sizeof *v);
     }
     for (size_t i = 0; i < n; i++) {
-        switch (t->dtype) {
-        case EXAONE_I64:
-            v[i] = ((const int64_t *)t->data)[i];
-            break;
-        case EXAONE_I32:
-            v[i] = ((const int32_t *)t->data)[i];
-            break;
-        case EXAONE_U8:
-        case EXAONE_BOOL:
-            v[i] = ((const uint8_t *)t->data)[i];
-            break;
-        default:
+        if (!int_at(t, i, &v[i]) && !whole_at(t, i, &v[i])) {
             free(v);
             return exaone_fail(c->err, EXAONE_ERR_ARGUMENT, "%s: want integers, the file has %s", name,
                                exaone_dtype_name(t->dtype));

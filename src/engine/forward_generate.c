@@ -53,9 +53,7 @@ static exaone_status new_samplers(greedy_run *g) {
         exaone_status s = exaone_sampler_new(&params, r->V, g->stops, g->n_stops, &g->samplers[b], r->c->err);
         for (size_t t = 0; s == EXAONE_OK && t < r->T; t++) {
             int32_t id = (int32_t)r->ids[b * r->T + t];
-            if (!r->mask || r->mask[b * r->T + t]) {
-                s = exaone_sampler_prompt(g->samplers[b], &id, 1, r->c->err);
-            }
+            s = exaone_sampler_prompt(g->samplers[b], &id, 1, r->c->err); /* MODEL: hidden pads count as seen */
         }
         if (s != EXAONE_OK) {
             return s;

@@ -33,8 +33,10 @@ EXAONE_MUST_USE exaone_status exaone_forward_put_i32(exaone_forward_call *c, con
 EXAONE_MUST_USE exaone_status exaone_forward_put_table(exaone_forward_call *c, const char *name, const float *half_table,
                                                        size_t n, size_t half);
 
-/* A tensor of integers (I64, I32, U8, BOOL) as int64, allocated (free); NULL with status OK when absent. At least one value,
- * at least one dimension. */
+bool exaone_forward_is_float(exaone_dtype dtype); /* F32, F16 or BF16 */
+
+/* A tensor of integers (8 to 64 bits, BOOL; attention_mask and num_items_in_batch also whole floats) as int64, allocated
+ * (free); NULL with status OK when absent. At least one value, at least one dimension. */
 EXAONE_MUST_USE exaone_status exaone_forward_ints(exaone_forward_call *c, const char *name, int64_t **out, size_t *n_dims,
                                                   size_t dims[8]);
 

@@ -131,7 +131,17 @@ static exaone_status read_embeds(exaone_text_run *r, const exaone_text_setting *
 
 static exaone_status read_positions(exaone_text_run *r, const exaone_text_setting *setting) {
     exaone_status s = EXAONE_OK;
-    if (setting->position_ids) {
+    const exaone_tensor *given_ids = setting->position_ids ? exaone_tensors_get(r->c->in, setting->position_ids) : NULL;
+    if (given_ids && r->B > 1 && given_ids->n_dims == 2 && given_ids->dims[0] == 1) { /* one row for all sequences */
+        s = read_matrix(r->c, setting->position_ids, 1, r->T, &r->positions);
+        int64_t *all = s == EXAONE_OK ? exaone_mem_array(r->B * r->T, sizeof *all) : NULL;
+        for (size_t b = 0; all && b < r->B; b++) {
+            memcpy(all + b * r->T, r->positions, r->T * sizeof *all);
+        }
+        free(r->positions);
+        r->positions = all;
+        s = s == EXAONE_OK && !all ? exaone_fail_memory(r->c->err, "position_ids", r->B * r->T * sizeof *all) : s;
+    } else if (given_ids) {
         s = read_matrix(r->c, setting->position_ids, r->B, r->T, &r->positions);
     }
     bool given = r->positions;

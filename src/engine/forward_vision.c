@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "engine/forward_internal.h"
 #include "model/rope.h"
+#include "tensor/dtype.h"
 
 /* The name of a result of this kind of pixels: videos beside images carry "video." in front. */
 static const char *full_name(const exaone_forward_call *c, const char *name, char out[64]) {
@@ -113,12 +114,19 @@ static exaone_status run_kind(exaone_forward_call *c, const char *pixels_name, c
     if (s == EXAONE_OK) {
         s = exaone_vision_plan_grids(&e->config.vision, (const int64_t(*)[3])(const void *)grids, dims[0], &plan, c->err);
     }
-    if (s == EXAONE_OK && (pixels->dtype != EXAONE_F32 || pixels->n_dims != 2 || (size_t)pixels->dims[0] != plan.n_patches ||
-                           (size_t)pixels->dims[1] != cols)) {
-        s = exaone_fail(c->err, EXAONE_ERR_ARGUMENT, "%s: want f32 [%zu, %zu] for these grids", pixels_name, plan.n_patches,
-                        cols);
+    if (s == EXAONE_OK && (!exaone_forward_is_float(pixels->dtype) || pixels->n_dims != 2 ||
+                           (size_t)pixels->dims[0] != plan.n_patches || (size_t)pixels->dims[1] != cols)) {
+        s = exaone_fail(c->err, EXAONE_ERR_ARGUMENT, "%s: want f32, f16 or bf16 [%zu, %zu] for these grids", pixels_name,
+                        plan.n_patches, cols);
     }
-    float *device = NULL, *host = NULL;
+    float *device = NULL, *host = NULL, *widened = NULL;
+    if (s == EXAONE_OK && pixels->dtype != EXAONE_F32) {
+        widened = exaone_mem_array(plan.n_patches * cols, sizeof *widened);
+        s = widened ? s : exaone_fail_memory(c->err, pixels_name, plan.n_patches * cols * sizeof *widened);
+    }
+    if (widened) {
+        exaone_dtype_to_f32(pixels->dtype, pixels->data, plan.n_patches * cols, widened);
+    }
     if (s == EXAONE_OK) {
         device = e->be->alloc(e->be, plan.n_units * out * sizeof *device);
         host = exaone_mem_array(plan.n_units * out, sizeof *host);
@@ -126,7 +134,8 @@ static exaone_status run_kind(exaone_forward_call *c, const char *pixels_name, c
     }
     if (s == EXAONE_OK) {
         exaone_trace trace = {.fn = vision_stage, .ctx = c};
-        s = exaone_vision_run(&e->model, &plan, pixels->data, device, stages ? &trace : NULL, NULL, c->err);
+        s = exaone_vision_run(&e->model, &plan, widened ? widened : pixels->data, device, stages ? &trace : NULL, NULL,
+                              c->err);
     }
     if (s == EXAONE_OK) {
         e->be->download(e->be, host, device, plan.n_units * out * sizeof *host);
@@ -145,6 +154,7 @@ static exaone_status run_kind(exaone_forward_call *c, const char *pixels_name, c
     }
     e->be->release(e->be, device);
     free(host);
+    free(widened);
     free(grids);
     exaone_vision_plan_release(&plan);
     return s;

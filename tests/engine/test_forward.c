@@ -186,12 +186,82 @@ static void contradictions_are_refused(void **state) {
     exaone_tensors_free(in);
 }
 
+/* Every spelling of the same inputs gives the same bits. */
+static void other_element_types(void **state) {
+    (void)state;
+    exaone_tensors *wide = padded(), *narrow = exaone_tensors_new();
+    int16_t ids[B][T];
+    float mask[B][T], items = 7;
+    int64_t positions[B][T], seven = 7;
+    const int64_t *wide_ids = exaone_tensors_get(wide, "input_ids")->data;
+    const int64_t *wide_mask = exaone_tensors_get(wide, "attention_mask")->data;
+    for (int i = 0; i < B * T; i++) {
+        ids[i / T][i % T] = (int16_t)wide_ids[i];
+        mask[i / T][i % T] = (float)wide_mask[i];
+        positions[i / T][i % T] = i % T + 3;
+    }
+    add(narrow, "input_ids", EXAONE_I16, B, T, ids);
+    add(narrow, "attention_mask", EXAONE_F32, B, T, mask);
+    add(narrow, "labels", EXAONE_I64, B, T, exaone_tensors_get(wide, "labels")->data);
+    add(narrow, "position_ids", EXAONE_I64, 1, T, positions);
+    add(narrow, "num_items_in_batch", EXAONE_F32, 1, 1, &items);
+    add(wide, "position_ids", EXAONE_I64, B, T, positions);
+    add(wide, "num_items_in_batch", EXAONE_I64, 1, 1, &seven);
+    exaone_tensors *a = run(wide, NULL), *b = run(narrow, NULL);
+    same_stage(a, "logits", b, "logits");
+    same_stage(a, "loss", b, "loss");
+    exaone_tensors_free(a);
+    exaone_tensors_free(b);
+    exaone_tensors_free(wide);
+    exaone_tensors_free(narrow);
+
+    exaone_tensors *half = exaone_tensors_new(), *full = exaone_tensors_new();
+    uint16_t *x = calloc(8 * 1176, sizeof *x);
+    float *y = calloc(8 * 1176, sizeof *y);
+    assert_true(x && y);
+    for (size_t i = 0; i < 8 * 1176; i++) {
+        uint32_t bits = (uint32_t)(x[i] = (uint16_t)(0x3f00 + i % 128)) << 16; /* bf16: 0.5 .. 1 */
+        memcpy(&y[i], &bits, sizeof bits);
+    }
+    add(half, "pixel_values", EXAONE_BF16, 8, 1176, x);
+    add(half, "image_grid_thw", EXAONE_I32, 1, 3, (const int32_t[]){1, 2, 4});
+    add(full, "pixel_values", EXAONE_F32, 8, 1176, y);
+    add(full, "image_grid_thw", EXAONE_I64, 1, 3, (const int64_t[]){1, 2, 4});
+    free(x);
+    free(y);
+    a = run(half, NULL);
+    b = run(full, NULL);
+    same_stage(a, "features.0", b, "features.0");
+    exaone_tensors_free(a);
+    exaone_tensors_free(b);
+    exaone_tensors_free(half);
+    exaone_tensors_free(full);
+}
+
+/* The pad id is punished like any id of the prompt: with another pad id, other ids come out where that id would be chosen.
+ */
+static void pads_count_for_the_repetition_penalty(void **state) {
+    (void)state;
+    exaone_tensors *in = padded();
+    exaone_forward_options o = {.greedy = 1, .stages = "ids", .no_stop = true};
+    exaone_tensors *free_run = run(in, &o);
+    int64_t chosen[B];
+    memcpy(chosen, exaone_tensors_get(free_run, "ids")->data, sizeof chosen);
+    exaone_tensors_free(free_run);
+    int64_t *ids = exaone_tensors_get(in, "input_ids")->data;
+    ids[2 * T] = chosen[2]; /* a hidden place: changes no logits, only what counts as seen */
+    o.repetition_penalty = 1e6;
+    exaone_tensors *punished = run(in, &o);
+    assert_int_not_equal(((const int64_t *)exaone_tensors_get(punished, "ids")->data)[2], chosen[2]);
+    exaone_tensors_free(punished);
+    exaone_tensors_free(in);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(hidden_rows_count_in_the_loss),
-        cmocka_unit_test(labels_change_no_logits),
-        cmocka_unit_test(images_beside_videos),
-        cmocka_unit_test(contradictions_are_refused),
+        cmocka_unit_test(hidden_rows_count_in_the_loss), cmocka_unit_test(labels_change_no_logits),
+        cmocka_unit_test(images_beside_videos),          cmocka_unit_test(contradictions_are_refused),
+        cmocka_unit_test(other_element_types),           cmocka_unit_test(pads_count_for_the_repetition_penalty),
     };
     return cmocka_run_group_tests(tests, open_micro, close_micro);
 }
