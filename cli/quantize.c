@@ -92,24 +92,25 @@ static void show_report(const char *target, const exaone_quantize_report *r, dou
 }
 
 static int write_model(const cli_quantize_options *o, const char *source, const char *target,
-                       exaone_quantize_options *options) {
+                       const exaone_quantize_options *parsed) {
     progress p = {.show = isatty(STDERR_FILENO), .begin = now()};
-    options->type = o->type;
-    options->mmproj_source = o->mmproj;
-    options->mmproj_out = o->mmproj_out;
-    options->imatrix = o->imatrix;
-    options->mmproj_type = o->mmproj_type;
-    options->n_overrides = o->tensor_types.n;
-    options->no_mmproj = o->no_mmproj;
-    options->force = o->force;
-    options->threads = (int)o->threads;
-    options->progress = show_progress;
-    options->note = show_note;
-    options->ctx = &p;
+    exaone_quantize_options options = *parsed;
+    options.type = o->type;
+    options.mmproj_source = o->mmproj;
+    options.mmproj_out = o->mmproj_out;
+    options.imatrix = o->imatrix;
+    options.mmproj_type = o->mmproj_type;
+    options.n_overrides = o->tensor_types.n;
+    options.no_mmproj = o->no_mmproj;
+    options.force = o->force;
+    options.threads = (int)o->threads;
+    options.progress = show_progress;
+    options.note = show_note;
+    options.ctx = &p;
     exaone_quantize_report report;
     exaone_error err = {0};
     cli_catch_interrupt();
-    exaone_status status = exaone_quantize(source, target, options, &report, &err);
+    exaone_status status = exaone_quantize(source, target, &options, &report, &err);
     cli_progress_clear(p.show);
     if (status == EXAONE_ERR_CANCELLED) {
         cli_note("%s; nothing was written", err.message);
