@@ -16,7 +16,7 @@ typedef struct {
     cli_model_options model; /* of B too */
     const char *mmproj_a, *mmproj_b, *imatrix, *text;
     int64_t chunk, max_chunks;
-    bool sort, json, no_tensors;
+    bool sort, json, no_tensors, parse_special;
     const char *a, *b; /* paths */
 } diff_options;
 
@@ -324,7 +324,7 @@ static exaone_status same_ids(text_run *r, const diff_options *o, exaone_error *
     }
     cli_text other = {0};
     bool skip = cli_input_is_stream(o->text) || !exaone_engine_tokenizer(r->b); /* a pipe cannot be read twice */
-    exaone_status s = skip ? EXAONE_OK : cli_text_read(&other, o->text, r->b, o->chunk, err);
+    exaone_status s = skip ? EXAONE_OK : cli_text_read(&other, o->text, r->b, o->chunk, o->parse_special, err);
     if (s == EXAONE_OK && !skip &&
         (other.n_ids != r->text.n_ids || memcmp(other.ids, r->text.ids, other.n_ids * sizeof *other.ids) != 0)) {
         err->code = s = EXAONE_ERR_ARGUMENT;
@@ -337,7 +337,7 @@ static exaone_status same_ids(text_run *r, const diff_options *o, exaone_error *
 
 static exaone_status run_text(comparison *c, text_run *r, exaone_error *err) {
     const diff_options *o = c->o;
-    exaone_status s = cli_text_read(&r->text, o->text, r->a, o->chunk, err);
+    exaone_status s = cli_text_read(&r->text, o->text, r->a, o->chunk, o->parse_special, err);
     if (s == EXAONE_OK) {
         s = same_ids(r, o, err);
     }
@@ -447,6 +447,7 @@ int cmd_diff(int argc, char **argv) {
         {"--no-tensors", NULL, OPT_FLAG, &o.no_tensors, 0, 0, NULL, "only the text"},
         {"--ctx", "-c", OPT_INT, &o.chunk, 2, 1 << 30, "N", "tokens per chunk of the text (default 512)"},
         {"--chunks", NULL, OPT_INT, &o.max_chunks, 1, 1 << 30, "N", "the first N chunks of the text"},
+        {"--parse-special", NULL, OPT_FLAG, &o.parse_special, 0, 0, NULL, "control tokens in the text count as such"},
         {"--json", NULL, OPT_FLAG, &o.json, 0, 0, NULL, "one JSON object"},
         {"--mmproj-a", NULL, OPT_TEXT, &o.mmproj_a, 0, 0, "FILE", "vision tower of A (default: the one beside it)"},
         {"--mmproj-b", NULL, OPT_TEXT, &o.mmproj_b, 0, 0, "FILE", "vision tower of B (default: the one beside it)"},

@@ -13,7 +13,7 @@ typedef struct {
     cli_model_options model;
     const char *text, *cases;
     int64_t context, max_tokens, only;
-    bool json;
+    bool json, parse_special;
 } eval_options;
 
 /* ---- perplexity ---- */
@@ -38,7 +38,7 @@ static int perplexity(const eval_options *o, exaone_engine *e) {
     cli_text text;
     double sum = 0;
     size_t counted = 0;
-    exaone_status s = cli_text_read(&text, o->text, e, o->context, &err);
+    exaone_status s = cli_text_read(&text, o->text, e, o->context, o->parse_special, &err);
     size_t n_chunks = s == EXAONE_OK ? cli_text_chunks(&text) : 0;
     for (size_t i = 0; i < n_chunks && s == EXAONE_OK && !cli_interrupted; i++) {
         size_t n;
@@ -287,6 +287,7 @@ int cmd_eval(int argc, char **argv) {
          "tokens per chunk of the text (default 512), or context of a case"},
         {"--max-tokens", "-n", OPT_INT, &o.max_tokens, 1, 1 << 20, "N", "longest reply of a case (default 160)"},
         {"--limit", NULL, OPT_INT, &o.only, 1, 1 << 30, "N", "the first N cases only"},
+        {"--parse-special", NULL, OPT_FLAG, &o.parse_special, 0, 0, NULL, "control tokens in the text count as such"},
         {"--json", NULL, OPT_FLAG, &o.json, 0, 0, NULL, "one JSON object"},
     };
     enum { N = sizeof options / sizeof options[0] };

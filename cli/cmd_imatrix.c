@@ -13,6 +13,7 @@ typedef struct {
     cli_list texts, cases, images, in_files;
     const char *out, *prompt;
     int64_t chunk, max_chunks, max_tokens, only;
+    bool parse_special;
     cli_media_options media;
 } imatrix_options;
 
@@ -34,7 +35,7 @@ static exaone_status add_text(collection *c, const char *path) {
     bool mtp = exaone_engine_info(c->e)->has_mtp;
     exaone_forward_options options = {.stages = mtp ? "draft.margin" : "loss_mean", .mtp = mtp, .draft = 1};
     cli_text text;
-    exaone_status s = cli_text_read(&text, path, c->e, c->o->chunk, &c->err);
+    exaone_status s = cli_text_read(&text, path, c->e, c->o->chunk, c->o->parse_special, &c->err);
     size_t n_chunks = s == EXAONE_OK ? cli_text_chunks(&text) : 0;
     if (c->o->max_chunks && n_chunks > (size_t)c->o->max_chunks) {
         n_chunks = (size_t)c->o->max_chunks;
@@ -200,6 +201,7 @@ int cmd_imatrix(int argc, char **argv) {
         {"--prompt", "-p", OPT_TEXT, &o.prompt, 0, 0, "TEXT", "question about each image"},
         {"--ctx", "-c", OPT_INT, &o.chunk, 2, 1 << 30, "N", "tokens per chunk of a text (default 512)"},
         {"--chunks", NULL, OPT_INT, &o.max_chunks, 1, 1 << 30, "N", "the first N chunks of each text"},
+        {"--parse-special", NULL, OPT_FLAG, &o.parse_special, 0, 0, NULL, "control tokens in a text count as such"},
         {"--max-tokens", "-n", OPT_INT, &o.max_tokens, 1, 1 << 20, "N", "longest reply, which counts too (default 64)"},
         {"--limit", NULL, OPT_INT, &o.only, 1, 1 << 30, "N", "the first N cases of each file"},
         CLI_MEDIA_OPTIONS(o.media),

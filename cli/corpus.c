@@ -8,14 +8,16 @@
 
 /* ---- texts ---- */
 
-exaone_status cli_text_read(cli_text *t, const char *path, const exaone_engine *e, int64_t chunk_tokens, exaone_error *err) {
+exaone_status cli_text_read(cli_text *t, const char *path, const exaone_engine *e, int64_t chunk_tokens, bool parse_special,
+                            exaone_error *err) {
     *t = (cli_text){.chunk = chunk_tokens ? (size_t)chunk_tokens : CLI_CHUNK_TOKENS};
     size_t limit = (size_t)exaone_engine_info(e)->max_position_embeddings, n_text;
     t->chunk = t->chunk > limit ? limit : t->chunk;
     char *text;
     exaone_status s = cli_input_read(path, CLI_MAX_CORPUS, &text, &n_text, err);
     if (s == EXAONE_OK) {
-        s = exaone_tokenizer_encode(exaone_engine_tokenizer(e), text, n_text, 0, &t->ids, &t->n_ids, err);
+        s = exaone_tokenizer_encode(exaone_engine_tokenizer(e), text, n_text, parse_special ? EXAONE_PARSE_SPECIAL : 0,
+                                    &t->ids, &t->n_ids, err);
     }
     if (s == EXAONE_OK && t->n_ids < 2) {
         s = exaone_fail(err, EXAONE_ERR_ARGUMENT, "%s: fewer than two tokens", path);

@@ -12,9 +12,10 @@ typedef struct cli_text {
     size_t n_ids, chunk;
 } cli_text;
 
-/* chunk_tokens 0: CLI_CHUNK_TOKENS; at most what the model takes. */
+/* chunk_tokens 0: CLI_CHUNK_TOKENS; at most what the model takes. parse_special: control tokens in the text count as such.
+ */
 EXAONE_MUST_USE exaone_status cli_text_read(cli_text *t, const char *path, const exaone_engine *e, int64_t chunk_tokens,
-                                            exaone_error *err);
+                                            bool parse_special, exaone_error *err);
 void cli_text_release(cli_text *t);
 size_t cli_text_chunks(const cli_text *t);
 /* Chunk i < cli_text_chunks: its ids; *n of them. */
