@@ -1,5 +1,5 @@
-/* quantization_config: reading it. The rules are those of compressed-tensors 0.20 (docs/model.md, "Quantised folders"): unknown
- * fields of a group or of its arguments are errors, unknown fields beside the groups are read over. */
+/* quantization_config: reading it. The rules are those of compressed-tensors 0.20 (docs/model.md, "Quantised folders"):
+ * unknown fields of a group or of its arguments are errors, unknown fields beside the groups are read over. */
 #include "model/quantization.h"
 
 #include <stdio.h>
@@ -41,14 +41,16 @@ static scope inner(const scope *s, const exaone_json *object, const char *name, 
 
 /* "PATH: PREFIX NAME is VALUE, WHAT" */
 static exaone_status refuse(const scope *s, exaone_status status, const char *name, const exaone_json *j, const char *what) {
-    bool text = exaone_json_is(j, EXAONE_JSON_STRING), spelled = text || exaone_json_is(j, EXAONE_JSON_NUMBER);
-    const char *quote = text ? "\"" : "";
-    const char *value = spelled                                ? j->text
-                        : exaone_json_is(j, EXAONE_JSON_TRUE)  ? "true"
-                        : exaone_json_is(j, EXAONE_JSON_FALSE) ? "false"
-                        : j                                    ? "something else"
-                                                               : "missing";
-    size_t n = spelled ? j->len : strlen(value);
+    const char *value = "missing", *quote = "";
+    size_t n = strlen(value);
+    if (exaone_json_is(j, EXAONE_JSON_STRING) || exaone_json_is(j, EXAONE_JSON_NUMBER)) {
+        value = j->text;
+        n = j->len;
+        quote = j->type == EXAONE_JSON_STRING ? "\"" : "";
+    } else if (j) {
+        value = j->type == EXAONE_JSON_TRUE ? "true" : j->type == EXAONE_JSON_FALSE ? "false" : "something else";
+        n = strlen(value);
+    }
     return exaone_fail(s->err, status, "%s: %s%s is %s%.*s%s, %s", s->path, s->prefix, name, quote, (int)(n < 60 ? n : 60),
                        value, quote, what);
 }
@@ -106,6 +108,16 @@ static exaone_status get_bool(const scope *s, const char *name, bool other, bool
     return EXAONE_OK;
 }
 
+/* The number at *at of a text, at most seven digits; *at moves behind it. */
+static bool digits(const exaone_json *j, size_t *at, int64_t *out) {
+    size_t start = *at;
+    *out = 0;
+    for (; *at < j->len && *at - start < 7 && j->text[*at] >= '0' && j->text[*at] <= '9'; ++*at) {
+        *out = *out * 10 + (j->text[*at] - '0');
+    }
+    return *at > start;
+}
+
 /* Two sizes: [128, 128], or "128x128" as older files have it. */
 static exaone_status get_block(const scope *s, const char *name, int *rows, int *cols) {
     const exaone_json *j = member(s, name);
@@ -113,14 +125,9 @@ static exaone_status get_block(const scope *s, const char *name, int *rows, int 
     bool good = false;
     if (exaone_json_is(j, EXAONE_JSON_ARRAY) && j->len == 2) {
         good = exaone_json_int(j->first, &size[0]) && exaone_json_int(j->first->next, &size[1]);
-    } else if (exaone_json_is(j, EXAONE_JSON_STRING) && j->len < 20) {
-        char text[20];
-        memcpy(text, j->text, j->len);
-        text[j->len] = 0;
-        int a = 0, b = 0, n = 0;
-        good = sscanf(text, "%7dx%7d%n", &a, &b, &n) == 2 && (size_t)n == j->len;
-        size[0] = a;
-        size[1] = b;
+    } else if (exaone_json_is(j, EXAONE_JSON_STRING)) {
+        size_t at = 0;
+        good = digits(j, &at, &size[0]) && at < j->len && j->text[at++] == 'x' && digits(j, &at, &size[1]) && at == j->len;
     }
     if (!good || size[0] < 1 || size[1] < 1 || size[0] > MAX_BLOCK || size[1] > MAX_BLOCK) {
         return refuse(s, EXAONE_ERR_MODEL, name, j, "it must be two numbers from 1 to 1048576: rows and columns of a block");
