@@ -260,8 +260,7 @@ static exaone_status read_pair(exaone_imatrix *im, const exaone_gguf *g, const e
     if (name_len > MAX_NAME) {
         return exaone_fail(err, EXAONE_ERR_LIMIT, "%s: a name of %zu bytes is above the limit %d", file, name_len, MAX_NAME);
     }
-    memcpy(name, sums->name, name_len);
-    strcpy(name + name_len, ".counts");
+    snprintf(name, sizeof name, "%.*s.counts", (int)name_len, sums->name);
     const exaone_gguf_tensor *counts = exaone_gguf_find_tensor(g, name);
     if (!counts) {
         return exaone_fail(err, EXAONE_ERR_FORMAT, "%s: %s has no %s beside it", file, sums->name, name);
