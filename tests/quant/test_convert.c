@@ -145,23 +145,39 @@ static void keys_are_those_of_the_published_files(void **state) {
     exaone_gguf_close(g);
 }
 
-/* Values as the encoder gives them for the source's rows, whatever the thread count. */
+enum { MAX_ROWS = 48 }; /* looked at per tensor; rows are encoded one by one */
+
+/* Values as the encoder gives them for the source's rows. */
 static void check_tensor(const exaone_gguf_tensor *t, const exaone_weight *from) {
-    size_t columns = (size_t)t->ne[0], rows = 1;
+    size_t columns = (size_t)t->ne[0], rows = 1, bytes;
     for (uint32_t d = 1; d < t->n_dims; d++) {
         rows *= (size_t)t->ne[d];
     }
+    rows = rows < MAX_ROWS ? rows : MAX_ROWS;
+    assert_true(exaone_dtype_tensor_bytes(t->dtype, 2, (const uint64_t[]){rows, columns}, &bytes));
     exaone_error err = {0};
     float *x = malloc(rows * columns * sizeof *x);
-    uint8_t *want = malloc(t->bytes);
+    uint8_t *want = malloc(bytes);
     assert_true(x && want);
     exaone_dtype_to_f32(from->dtype, from->data, rows * columns, x);
     assert_int_equal(exaone_encode_rows(t->dtype, x, rows, columns, NULL, want, &err), EXAONE_OK);
-    if (memcmp(want, t->data, t->bytes) != 0) {
+    if (memcmp(want, t->data, bytes) != 0) {
         fail_msg("%s (%s) differs from the encoded source", t->name, exaone_dtype_name(t->dtype));
     }
     free(x);
     free(want);
+}
+
+static bool same_tensors(const char *a, const char *b) {
+    exaone_gguf *g = opened(a), *h = opened(b);
+    bool same = exaone_gguf_tensor_count(g) == exaone_gguf_tensor_count(h);
+    for (size_t k = 0; k < exaone_gguf_tensor_count(g) && same; k++) {
+        const exaone_gguf_tensor *t = exaone_gguf_tensor_at(g, k), *u = exaone_gguf_find_tensor(h, t->name);
+        same = u && u->dtype == t->dtype && u->bytes == t->bytes && memcmp(u->data, t->data, t->bytes) == 0;
+    }
+    exaone_gguf_close(g);
+    exaone_gguf_close(h);
+    return same;
 }
 
 static void every_type_holds_the_encoded_rows(void **state) {
@@ -176,21 +192,23 @@ static void every_type_holds_the_encoded_rows(void **state) {
         exaone_quantize_options o = {.type = exaone_quantize_types(i), .no_mmproj = true, .force = true, .threads = 1};
         exaone_quantize_report r = written(TINY, path, o);
         o.threads = 3;
-        written(in("types", "source.gguf"), other, o);
-        exaone_gguf *g = opened(path), *h = opened(other);
+        bool twice =
+            i % 4 == 3; /* Q8_0, Q4_K_M, IQ4_NL, …: from a GGUF source and with more threads the bytes are the same */
+        if (twice) {
+            written(in("types", "source.gguf"), other, o);
+            assert_true(same_tensors(path, other));
+        }
+        exaone_gguf *g = opened(path);
         assert_int_equal(exaone_gguf_tensor_count(g), exaone_weights_count(source));
         assert_int_equal(r.text_bytes, exaone_gguf_size(g));
         assert_int_equal(r.n_fallbacks, 0);
         for (size_t k = 0; k < exaone_gguf_tensor_count(g); k++) {
-            const exaone_gguf_tensor *t = exaone_gguf_tensor_at(g, k), *u = exaone_gguf_find_tensor(h, t->name);
+            const exaone_gguf_tensor *t = exaone_gguf_tensor_at(g, k);
             exaone_weight from = exaone_weights_at(source, k); /* the same order */
             assert_string_equal(t->name, from.name);
-            assert_true(u && u->dtype == t->dtype && u->bytes == t->bytes);
-            assert_memory_equal(u->data, t->data, t->bytes);
             check_tensor(t, &from);
         }
         exaone_gguf_close(g);
-        exaone_gguf_close(h);
         exaone_config config;
         exaone_weights *w;
         assert_int_equal(exaone_weights_open(path, NULL, &w, &err), EXAONE_OK);
