@@ -16,6 +16,7 @@
 #include "weights/gguf_writer.h"
 #include "weights/weights.h"
 #include "../support/make_gguf.h"
+#include "../support/make_quantised.h"
 #include "../support/scratch.h"
 
 #define TINY "models/tiny"
@@ -249,6 +250,45 @@ static void test_quantised_file(void **state) {
     assert_true(r.n_only_a > 0 && r.n_shape == 0); /* the vision tower was left out */
 }
 
+/* Packed integers and 8-bit floats with their scales are the values of the twin, bit for bit. */
+static void test_quantised_folders(void **state) {
+    (void)state;
+    static const quantised_form forms[] = {
+        {EXAONE_I4,
+         true,
+         1,
+         32,
+         EXAONE_F16,
+         false,
+         {"lm_head", "visual"},
+         "{\"quant_method\": \"compressed-tensors\", \"format\": \"pack-quantized\", \"config_groups\": {\"group_0\": "
+         "{\"targets\": "
+         "[\"Linear\"], \"weights\": {\"num_bits\": 4, \"type\": \"int\", \"strategy\": \"group\", \"group_size\": 32, "
+         "\"symmetric\": false}}}, \"ignore\": [\"lm_head\", \"re:model\\\\.visual\\\\..*\"]}"},
+        {EXAONE_F8_E4M3,
+         false,
+         128,
+         128,
+         EXAONE_F32,
+         true,
+         {"lm_head", "visual"},
+         "{\"quant_method\": \"fp8\", \"weight_block_size\": [128, 128], \"modules_to_not_convert\": [\"lm_head\", "
+         "\"model.visual\"]}"}};
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        char folder[300], twin[300];
+        make_quantised(NANO, &forms[i], "quantised", "twin");
+        snprintf(folder, sizeof folder, "%s", scratch_path("quantised"));
+        snprintf(twin, sizeof twin, "%s", scratch_path("twin"));
+        collector c;
+        exaone_diff_report r = diff(twin, folder, NULL, 2, &c);
+        assert_true(r.n_compared > 20 && r.n_compared == r.n_equal);
+        assert_true(r.n_only_a == 0 && r.n_only_b == 0 && r.n_shape == 0 && r.n_type == 0); /* scales are no tensors */
+        assert_int_equal(find(&c, "blk.0.attn_q.weight")->type_b, forms[i].dtype);
+        r = diff(NANO, folder, NULL, 2, &c); /* the control: the values before */
+        assert_true(find(&c, "blk.0.attn_q.weight")->relative > 1e-3 && r.n_equal < r.n_compared);
+    }
+}
+
 static void test_stopping_and_failing(void **state) {
     (void)state;
     exaone_error err = {0};
@@ -306,6 +346,7 @@ int main(void) {
         cmocka_unit_test(test_missing_shapes_and_nan),
         cmocka_unit_test(test_folders_against_gguf_pairs),
         cmocka_unit_test(test_quantised_file),
+        cmocka_unit_test(test_quantised_folders),
         cmocka_unit_test(test_stopping_and_failing),
         cmocka_unit_test(test_logits),
         cmocka_unit_test(test_percentiles),
