@@ -127,11 +127,11 @@ static exaone_status put_kept(exaone_text_run *r, const float *logits, const cha
         for (size_t i = 0; s == EXAONE_OK && i < r->B * per_row; i++) {
             size_t b = i / per_row, k = i % per_row;
             int64_t at = last_n ? (int64_t)(r->T - per_row + k) : keep[n_dims == 2 ? i : k];
-            at = at < 0 ? at + (int64_t)r->T : at;
-            if (at < 0 || at >= (int64_t)r->T) {
-                s = exaone_fail(c->err, EXAONE_ERR_ARGUMENT, "%s: index %lld is outside 0 .. %zu", keep_name, (long long)at,
-                                r->T - 1);
+            if (at < -(int64_t)r->T || at >= (int64_t)r->T) {
+                s = exaone_fail(c->err, EXAONE_ERR_ARGUMENT, "%s: index %lld is outside -%zu .. %zu", keep_name,
+                                (long long)at, r->T, r->T - 1);
             } else {
+                at = at < 0 ? at + (int64_t)r->T : at;
                 memcpy(out + i * V, logits + (b * r->T + (size_t)at) * V, V * sizeof *out);
             }
         }

@@ -132,10 +132,12 @@ static exaone_status open_bytes(exaone_video_input *in, exaone_error *err) {
     return EXAONE_OK;
 }
 
-/* Also for ENOMEM: demuxers answer with it for some broken files. */
+/* Also for ENOMEM: demuxers answer with it for files that are none of theirs (lists of addresses, broken ones). */
 static exaone_status fail_av(int code, const char *what, exaone_error *err) {
-    char text[AV_ERROR_MAX_STRING_SIZE] = "";
-    av_strerror(code, text, sizeof(text));
+    char text[AV_ERROR_MAX_STRING_SIZE] = "it holds no video that can be read";
+    if (code != AVERROR(ENOMEM)) {
+        av_strerror(code, text, sizeof(text));
+    }
     return exaone_fail(err, EXAONE_ERR_FORMAT, "%s: %s", what, text);
 }
 

@@ -12,7 +12,11 @@ static exaone_status count(exaone_vision_plan *plan, const int64_t (*grids)[3], 
                            size_t *max_windows, size_t window, exaone_error *err) {
     for (size_t g = 0; g < n_grids; g++) {
         int64_t t = grids[g][0], h = grids[g][1], w = grids[g][2];
-        if (t < 1 || h < 1 || w < 1 || t > MAX_PATCHES || h > MAX_PATCHES || w > MAX_PATCHES || h % merge || w % merge) {
+        if (t > MAX_PATCHES || h > MAX_PATCHES || w > MAX_PATCHES) {
+            return exaone_fail(err, EXAONE_ERR_LIMIT, "grid %zu: [%lld, %lld, %lld] is more than %d patches in one call", g,
+                               (long long)t, (long long)h, (long long)w, (int)MAX_PATCHES);
+        }
+        if (t < 1 || h < 1 || w < 1 || h % merge || w % merge) {
             return exaone_fail(err, EXAONE_ERR_ARGUMENT,
                                "grid %zu: [%lld, %lld, %lld] is not t, h, w with h and w multiples of %lld", g, (long long)t,
                                (long long)h, (long long)w, (long long)merge);

@@ -310,5 +310,13 @@ exaone_status exaone_tokenizer_open(const char *path, exaone_tokenizer **out, ex
     }
     s = exaone_tokenizer_parse(text, n, out, err);
     free(text);
+    static const char name[] = "tokenizer.json"; /* messages begin with it: put the path there */
+    if (s != EXAONE_OK && err) {
+        if (strncmp(err->message, name, sizeof name - 1) == 0) {
+            size_t behind = sizeof name - 1 + strspn(err->message + sizeof name - 1, ": ");
+            memmove(err->message, err->message + behind, strlen(err->message + behind) + 1);
+        }
+        s = exaone_fail_context(err, s, "%s", path);
+    }
     return s;
 }

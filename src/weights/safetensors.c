@@ -24,7 +24,9 @@ enum {
 
 static exaone_status read_shape(const exaone_json *shape, exaone_safetensors_entry *e, const char *path, exaone_error *err) {
     if (!exaone_json_is(shape, EXAONE_JSON_ARRAY)) {
-        return exaone_fail(err, EXAONE_ERR_FORMAT, "%s: %s: shape is missing or no array", path, e->name);
+        char shown[EXAONE_JSON_SHOWN];
+        return exaone_fail(err, EXAONE_ERR_FORMAT, "%s: %s: shape is %s, not an array of integers", path, e->name,
+                           exaone_json_shown(shape, shown));
     }
     if (shape->len > EXAONE_TENSOR_MAX_DIMS) {
         return exaone_fail(err, EXAONE_ERR_LIMIT, "%s: %s: shape has %zu dimensions, the limit is %d", path, e->name,

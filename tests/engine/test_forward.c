@@ -257,11 +257,33 @@ static void pads_count_for_the_repetition_penalty(void **state) {
     exaone_tensors_free(in);
 }
 
+static void messages_show_what_was_given(void **state) {
+    (void)state;
+    exaone_tensors *in = padded();
+    exaone_error err = {0};
+    const int64_t keep[2] = {0, -21};
+    assert_int_equal(exaone_tensors_add(in, "logits_to_keep", EXAONE_I64, 1, (const uint64_t[]){2}, keep, &err), EXAONE_OK);
+    refused(in, NULL, "logits_to_keep: index -21 is outside -20 .. 19");
+    exaone_tensors_free(in);
+    in = exaone_tensors_new();
+    float x[1176] = {0};
+    add(in, "pixel_values", EXAONE_F32, 1, 1176, x);
+    add(in, "image_grid_thw", EXAONE_I64, 1, 3, (const int64_t[]){1073741824, 2, 2});
+    exaone_tensors *out = NULL;
+    assert_int_equal(exaone_forward(engine, in, NULL, &out, &err), EXAONE_ERR_LIMIT);
+    assert_non_null(strstr(err.message, "[1073741824, 2, 2] is more than"));
+    exaone_tensors_free(in);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(hidden_rows_count_in_the_loss), cmocka_unit_test(labels_change_no_logits),
-        cmocka_unit_test(images_beside_videos),          cmocka_unit_test(contradictions_are_refused),
-        cmocka_unit_test(other_element_types),           cmocka_unit_test(pads_count_for_the_repetition_penalty),
+        cmocka_unit_test(hidden_rows_count_in_the_loss),
+        cmocka_unit_test(labels_change_no_logits),
+        cmocka_unit_test(images_beside_videos),
+        cmocka_unit_test(contradictions_are_refused),
+        cmocka_unit_test(other_element_types),
+        cmocka_unit_test(messages_show_what_was_given),
+        cmocka_unit_test(pads_count_for_the_repetition_penalty),
     };
     return cmocka_run_group_tests(tests, open_micro, close_micro);
 }

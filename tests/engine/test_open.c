@@ -120,11 +120,21 @@ static void other_patches_are_refused(void **state) {
     }
 }
 
+static void a_broken_tokenizer_is_named_with_its_path(void **state) {
+    (void)state;
+    (void)folder_without("broken-tokenizer", "tokenizer.json");
+    scratch_write_text("broken-tokenizer/tokenizer.json", "{}");
+    refused(scratch_path("broken-tokenizer"), "/broken-tokenizer/tokenizer.json: model is missing");
+    scratch_write_text("broken-tokenizer/tokenizer.json", "[");
+    refused(scratch_path("broken-tokenizer"), "/broken-tokenizer/tokenizer.json: ");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(missing_gguf_keys_are_named),
         cmocka_unit_test(optional_files_are_files),
         cmocka_unit_test(other_patches_are_refused),
+        cmocka_unit_test(a_broken_tokenizer_is_named_with_its_path),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -69,7 +69,7 @@ static const struct {
     {ENTRY("\"F31\"", "[1]", "[0,4]"), 4, "dtype \"F31\" is unknown"},
     {ENTRY("\"Q4_0\"", "[32]", "[0,18]"), 18, "dtype \"Q4_0\" is unknown"},
     {ENTRY("7", "[1]", "[0,4]"), 4, "dtype is missing or no string"},
-    {ENTRY("\"F32\"", "null", "[0,4]"), 4, "shape is missing or no array"},
+    {ENTRY("\"F32\"", "null", "[0,4]"), 4, "shape is null, not an array of integers"},
     {ENTRY("\"F32\"", "[-1]", "[0,4]"), 4, "dimension 0 of the shape"},
     {ENTRY("\"F32\"", "[1.5]", "[0,4]"), 4, "dimension 0 of the shape"},
     {ENTRY("\"F32\"", "[\"1\"]", "[0,4]"), 4, "dimension 0 of the shape"},
