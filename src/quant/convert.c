@@ -171,9 +171,9 @@ static exaone_status check_target(const job *j, const char *path) {
     if (is_source(j, &st)) {
         return exaone_fail(j->err, EXAONE_ERR_ARGUMENT, "%s is the source; a model is not written over itself", path);
     }
-    return j->o->force
-               ? EXAONE_OK
-               : exaone_fail(j->err, EXAONE_ERR_ARGUMENT, "%s is there already (%lld bytes)", path, (long long)st.st_size);
+    return j->o->force ? EXAONE_OK
+                       : exaone_fail(j->err, EXAONE_ERR_ARGUMENT, "%s is there already (%lld bytes) and force is not set",
+                                     path, (long long)st.st_size);
 }
 
 /* ---- which tensors go where ----------------------------------------------------------------------------------------------
