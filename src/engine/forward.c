@@ -190,7 +190,7 @@ static bool whole_at(const exaone_tensor *t, size_t i, int64_t *out) {
         exaone_dtype_to_f32(t->dtype, (const uint8_t *)t->data + i * (t->dtype == EXAONE_F32 ? 4 : 2), 1, &f);
         x = (double)f;
     }
-    if (!(x >= -0x1p53 && x <= 0x1p53) || x != floor(x)) {
+    if (!(fabs(x) <= 9007199254740992.0) || x != floor(x)) { /* 2^53 */
         return false;
     }
     *out = (int64_t)x;
