@@ -70,23 +70,47 @@ static bool fits_q8(const exaone_matrix *w) {
     return !is_scaled(w) || (w->dtype == EXAONE_I4 && w->in_features % 32 == 0 && w->scales.cols_per_scale % 32 == 0);
 }
 
-static exaone_q8_weights unpack_i4(const exaone_cpu *cpu, const exaone_matrix *w, size_t o, const unpacked_row *u) {
-    const uint8_t *data = (const uint8_t *)w->data + o * exaone_matrix_row_bytes(w);
-    for (size_t c = 0; c < w->in_features;) {
-        float scale;
-        int zero;
-        size_t end = exaone_matrix_run(w, o, c, &scale, &zero);
-        cpu->kernels.unpack_i4(u->q + c, data + c / 2, end - c, zero);
-        for (; c < end; c += 32) {
-            u->scale[c / 32] = scale;
+/* Calls fn for each run of columns of a row that share a scale. */
+typedef void run_fn(const exaone_cpu *cpu, const uint8_t *row, size_t begin, size_t end, float scale, int zero, void *to);
+
+static void each_run(const exaone_cpu *cpu, const exaone_matrix *w, size_t o, run_fn *fn, void *to) {
+    enum { RUNS = 64 };
+    float scale[RUNS];
+    uint8_t zero[RUNS];
+    const uint8_t *row = (const uint8_t *)w->data + o * exaone_matrix_row_bytes(w);
+    size_t n_in = w->in_features, cols = w->scales.cols_per_scale, n_runs = (n_in - 1) / cols + 1;
+    for (size_t first = 0; first < n_runs; first += RUNS) {
+        size_t n = n_runs - first < RUNS ? n_runs - first : RUNS;
+        exaone_matrix_scales(w, o, first, n, scale, zero);
+        for (size_t i = 0; i < n; i++) {
+            size_t begin = (first + i) * cols;
+            fn(cpu, row, begin, n_in - begin < cols ? n_in : begin + cols, scale[i], zero[i], to);
         }
     }
-    return (exaone_q8_weights){u->q, u->scale, NULL, 32};
 }
 
-static exaone_q8_weights unpack(const exaone_cpu *cpu, const exaone_matrix *w, size_t o, const unpacked_row *u) {
+static void unpack_i4(const exaone_cpu *cpu, const uint8_t *row, size_t begin, size_t end, float scale, int zero, void *to) {
+    const unpacked_row *u = to;
+    cpu->kernels.unpack_i4(u->q + begin, row + begin / 2, end - begin, zero);
+    for (size_t c = begin; c < end; c += 32) {
+        u->scale[c / 32] = scale;
+    }
+}
+
+static void i4_to_f32(const exaone_cpu *cpu, const uint8_t *row, size_t begin, size_t end, float scale, int zero, void *to) {
+    cpu->kernels.i4_to_f32((float *)to + begin, row + begin / 2, end - begin, zero, scale);
+}
+
+static void e4m3_to_f32(const exaone_cpu *cpu, const uint8_t *row, size_t begin, size_t end, float scale, int zero,
+                        void *to) {
+    (void)zero;
+    cpu->kernels.e4m3_to_f32((float *)to + begin, row + begin, end - begin, scale);
+}
+
+static exaone_q8_weights unpack(const exaone_cpu *cpu, const exaone_matrix *w, size_t o, unpacked_row *u) {
     if (w->dtype == EXAONE_I4) {
-        return unpack_i4(cpu, w, o, u);
+        each_run(cpu, w, o, unpack_i4, u);
+        return (exaone_q8_weights){u->q, u->scale, NULL, 32};
     }
     const uint8_t *data = (const uint8_t *)w->data + o * exaone_matrix_row_bytes(w);
     cpu->kernels.unpack[w->dtype](data, w->in_features, u->q, u->scale, u->min);
@@ -107,24 +131,13 @@ static void q8_part(void *arg, int worker, size_t begin, size_t end) {
 }
 
 /* What exaone_matrix_row_f32 gives, by kernels. */
-static void row_f32(const exaone_cpu *cpu, const exaone_matrix *w, size_t o, const unpacked_row *u, float *out) {
-    if (!is_scaled(w)) {
-        exaone_q8_weights row = unpack(cpu, w, o, u);
-        cpu->kernels.unpacked_to_f32(out, &row, w->in_features);
+static void row_f32(const exaone_cpu *cpu, const exaone_matrix *w, size_t o, unpacked_row *u, float *out) {
+    if (is_scaled(w)) {
+        each_run(cpu, w, o, w->dtype == EXAONE_I4 ? i4_to_f32 : e4m3_to_f32, out);
         return;
     }
-    const uint8_t *data = (const uint8_t *)w->data + o * exaone_matrix_row_bytes(w);
-    for (size_t c = 0; c < w->in_features;) {
-        float scale;
-        int zero;
-        size_t end = exaone_matrix_run(w, o, c, &scale, &zero);
-        if (w->dtype == EXAONE_I4) {
-            cpu->kernels.i4_to_f32(out + c, data + c / 2, end - c, zero, scale);
-        } else {
-            cpu->kernels.e4m3_to_f32(out + c, data + c, end - c, scale);
-        }
-        c = end;
-    }
+    exaone_q8_weights row = unpack(cpu, w, o, u);
+    cpu->kernels.unpacked_to_f32(out, &row, w->in_features);
 }
 
 static void f32_part(void *arg, int worker, size_t begin, size_t end) {

@@ -25,19 +25,14 @@ exaone_matrix exaone_matrix_rows(const exaone_matrix *m, size_t first, size_t n)
     return part;
 }
 
-size_t exaone_matrix_run(const exaone_matrix *m, size_t row, size_t col, float *scale, int *zero) {
+void exaone_matrix_scales(const exaone_matrix *m, size_t row, size_t first, size_t n, float *scale, uint8_t *zero) {
     const exaone_scales *s = &m->scales;
-    size_t r = s->first_row + row, c = col / s->cols_per_scale;
-    size_t at = r / s->rows_per_scale * s->stride + c;
-    size_t bytes = exaone_dtype_get(s->dtype)->block_bytes;
-    exaone_dtype_to_f32(s->dtype, (const uint8_t *)s->data + at * bytes, 1, scale);
-    *zero = 8;
-    if (s->zero_points) {
-        uint32_t word = (uint32_t)s->zero_points[r / 8 * s->stride + c];
-        *zero = (int)(word >> 4 * (r % 8) & 15);
+    size_t r = s->first_row + row, at = r / s->rows_per_scale * s->stride + first;
+    exaone_dtype_to_f32(s->dtype, (const uint8_t *)s->data + at * exaone_dtype_get(s->dtype)->block_bytes, n, scale);
+    const int32_t *words = s->zero_points ? s->zero_points + r / 8 * s->stride + first : NULL;
+    for (size_t i = 0; i < n; i++) {
+        zero[i] = words ? (uint8_t)((uint32_t)words[i] >> 4 * (r % 8) & 15) : 8;
     }
-    size_t end = (c + 1) * s->cols_per_scale;
-    return end < m->in_features ? end : m->in_features;
 }
 
 void exaone_matrix_row_f32(const exaone_matrix *m, size_t row, float *out) {
@@ -46,10 +41,12 @@ void exaone_matrix_row_f32(const exaone_matrix *m, size_t row, float *out) {
         exaone_dtype_to_f32(m->dtype, data, m->in_features, out);
         return;
     }
+    size_t cols = m->scales.cols_per_scale;
     for (size_t c = 0; c < m->in_features;) {
         float scale;
-        int zero;
-        size_t end = exaone_matrix_run(m, row, c, &scale, &zero);
+        uint8_t zero;
+        exaone_matrix_scales(m, row, c / cols, 1, &scale, &zero);
+        size_t end = m->in_features - c < cols ? m->in_features : c + cols;
         for (; c < end; c++) {
             if (m->dtype == EXAONE_F8_E4M3) {
                 out[c] = exaone_e4m3_to_f32(data[c]) * scale;

@@ -42,7 +42,7 @@ exaone_matrix exaone_matrix_rows(const exaone_matrix *m, size_t first, size_t n)
 /* out [in_features] = the values of row `row`: plain C, the specification of every other way to get them. */
 void exaone_matrix_row_f32(const exaone_matrix *m, size_t row, float *out);
 
-/* Scale and zero point of element (row, col); returns the first column behind it that may have others. */
-size_t exaone_matrix_run(const exaone_matrix *m, size_t row, size_t col, float *scale, int *zero);
+/* Scales and zero points of columns first * cols_per_scale on of a row: n of each. */
+void exaone_matrix_scales(const exaone_matrix *m, size_t row, size_t first, size_t n, float *scale, uint8_t *zero);
 
 #endif

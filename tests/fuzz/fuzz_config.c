@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "model/config.h"
+#include "model/quantization.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -38,6 +39,13 @@ static void check(const exaone_config *c) {
         abort();
     }
     exaone_config_kv_bytes(c, UINT64_MAX / 2, 512, 64, 4);
+    if (c->quantization) {
+        const exaone_weight_scheme *s = exaone_quantization_scheme(
+            c->quantization, "model.language_model.layers.3.mlp.up_proj", "model.layers.3.mlp.up_proj");
+        if (s && (s->rows_per_scale < 0 || s->cols_per_scale < 0 || (s->dtype == EXAONE_I4 && s->cols_per_scale % 8 != 0))) {
+            abort();
+        }
+    }
 }
 
 static exaone_status load_gguf(const uint8_t *data, size_t size, exaone_config *c, exaone_error *err) {

@@ -49,15 +49,19 @@ static void i4_to_f32(float *out, const uint8_t *bytes, size_t n, int zero, floa
     }
 }
 
-/* Exponent and mantissa in the places of f32 are the value times 2^-120, subnormals too; NaN has all seven bits set. */
+/* Exponent and mantissa go to the places of f32, with 120 added to the exponent; subnormals are small integers times 2^-9
+ * (f32 subnormals on the way would be slow); NaN has all seven bits set. */
 static void e4m3_to_f32(float *out, const uint8_t *x, size_t n, float scale) {
-    const __m256 s = _mm256_set1_ps(scale), back = _mm256_set1_ps(0x1p120f);
+    const __m256 s = _mm256_set1_ps(scale), tiny = _mm256_set1_ps(0x1p-9f);
     const __m256i seven = _mm256_set1_epi32(0x7f), quiet = _mm256_set1_epi32(0x7fc00000);
+    const __m256i bias = _mm256_set1_epi32(120 << 23), eight = _mm256_set1_epi32(8);
     size_t i = 0;
     for (; i + 8 <= n; i += 8) {
         __m256i b = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(x + i)));
         __m256i magnitude = _mm256_and_si256(b, seven), sign = _mm256_slli_epi32(_mm256_srli_epi32(b, 7), 31);
-        __m256 value = _mm256_mul_ps(_mm256_castsi256_ps(_mm256_slli_epi32(magnitude, 20)), back);
+        __m256 normal = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_slli_epi32(magnitude, 20), bias));
+        __m256 small = _mm256_mul_ps(_mm256_cvtepi32_ps(magnitude), tiny);
+        __m256 value = _mm256_blendv_ps(normal, small, _mm256_castsi256_ps(_mm256_cmpgt_epi32(eight, magnitude)));
         __m256i nan = _mm256_and_si256(_mm256_cmpeq_epi32(magnitude, seven), quiet);
         value = _mm256_or_ps(value, _mm256_castsi256_ps(_mm256_or_si256(nan, sign)));
         _mm256_storeu_ps(out + i, _mm256_mul_ps(value, s));
