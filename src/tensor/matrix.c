@@ -31,7 +31,7 @@ void exaone_matrix_scales(const exaone_matrix *m, size_t row, size_t first, size
     exaone_dtype_to_f32(s->dtype, (const uint8_t *)s->data + at * exaone_dtype_get(s->dtype)->block_bytes, n, scale);
     const int32_t *words = s->zero_points ? s->zero_points + r / 8 * s->stride + first : NULL;
     for (size_t i = 0; i < n; i++) {
-        zero[i] = words ? (uint8_t)((uint32_t)words[i] >> 4 * (r % 8) & 15) : 8;
+        zero[i] = (uint8_t)(words ? (uint32_t)words[i] >> 4 * (r % 8) & 15 : 8);
     }
 }
 
