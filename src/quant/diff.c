@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "base/mem.h"
 #include "base/pool.h"
 #include "quant/diff_items.h"
@@ -144,11 +143,12 @@ static exaone_status compare_pair(job *j, const exaone_diff_item *a, const exaon
         for (size_t i = 0; i < n; i++) {
             add_sums(&sum, &j->runs[i]);
         }
+        size_t begin = p.first * p.run, end = begin + n * p.run < p.elements ? begin + n * p.run : p.elements;
+        exaone_diff_item_forget(a, begin, end - begin);
+        exaone_diff_item_forget(b, begin, end - begin);
         double part = (double)(p.first + n) / (double)n_runs;
         s = tell_progress(j, a->name, j->done + (uint64_t)(part * (double)a->bytes));
     }
-    exaone_map_forget(a->data, (size_t)(a->slice < 0 ? a->bytes : 0));
-    exaone_map_forget(b->data, (size_t)(b->slice < 0 ? b->bytes : 0));
     t->square = sum.square;
     t->reference = sum.reference;
     t->relative = ratio(sum.square, sum.reference);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "model/quantization.h"
 
@@ -259,5 +260,13 @@ void exaone_diff_item_read(const exaone_diff_item *t, size_t first, size_t n, fl
     for (size_t i = 0; i < n; i += PATCH) {
         size_t patch = (first + i) / PATCH * 2 + (size_t)t->slice;
         exaone_dtype_to_f32(t->dtype, t->data + patch * PATCH * info->block_bytes, PATCH, out + i);
+    }
+}
+
+void exaone_diff_item_forget(const exaone_diff_item *t, size_t first, size_t n) {
+    const exaone_dtype_info *info = exaone_dtype_get(t->dtype);
+    if (!t->scaled && t->slice < 0) { /* the other slice is still to come; a row of scales serves many rows */
+        size_t begin = first / info->block_elements * info->block_bytes;
+        exaone_map_forget(t->data + begin, n / info->block_elements * info->block_bytes);
     }
 }

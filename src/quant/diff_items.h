@@ -42,5 +42,7 @@ bool exaone_diff_item_readable(const exaone_diff_item *item);
 size_t exaone_diff_item_run(const exaone_diff_item *item);
 /* Values first .. first + n as f32; n is a multiple of the run or ends with the tensor. */
 void exaone_diff_item_read(const exaone_diff_item *item, size_t first, size_t n, float *out);
+/* These values will not be read again: the system may take back the file's pages. */
+void exaone_diff_item_forget(const exaone_diff_item *item, size_t first, size_t n);
 
 #endif
