@@ -125,7 +125,8 @@ static const exaone_weight_scheme *scheme_of(const exaone_quantization *q, const
     snprintf(module, NAME_ROOM, "%.*s", (int)(n - end), name);
     for (size_t i = 0; i < 2; i++) { /* the configuration speaks of modules under the names that the file has */
         char full[NAME_ROOM], other[NAME_ROOM];
-        snprintf(full, sizeof full, "%s%s", module, parts[i]);
+        memcpy(full, name, n - end);
+        memcpy(full + n - end, parts[i], strlen(parts[i]) + 1);
         const char *in_file = exaone_weights_name(w, full);
         size_t m = in_file ? strlen(in_file) : 0;
         if (m > strlen(parts[i]) && m < sizeof other) {

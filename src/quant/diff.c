@@ -2,6 +2,7 @@
  * are then added in order, so sums do not depend on the threads. Memory: two runs per thread. */
 #include "exaone/diff.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -172,10 +173,12 @@ static bool same_shape(const exaone_diff_item *a, const exaone_diff_item *b) {
     return a->n_dims == b->n_dims && memcmp(a->dims, b->dims, a->n_dims * sizeof a->dims[0]) == 0;
 }
 
-/* Either may be NULL. */
+/* One of them may be NULL. */
 static exaone_status visit(job *j, const exaone_diff_item *a, const exaone_diff_item *b) {
-    exaone_diff_tensor t = {.name = a ? a->name : b->name,
-                            .kind = !b ? EXAONE_DIFF_ONLY_A : EXAONE_DIFF_ONLY_B,
+    const exaone_diff_item *one = a ? a : b;
+    assert(one);
+    exaone_diff_tensor t = {.name = one->name,
+                            .kind = one == a ? EXAONE_DIFF_ONLY_A : EXAONE_DIFF_ONLY_B,
                             .type_a = EXAONE_DTYPE_COUNT,
                             .type_b = EXAONE_DTYPE_COUNT,
                             .weighted = -1};

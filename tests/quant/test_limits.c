@@ -68,6 +68,7 @@ static void every_refused_allocation_is_an_error(void **state) {
 #endif
 }
 
+#if HAVE_COUNTER
 enum { VOCAB = 200000 };
 
 /* The nano model with a vocabulary that makes it 100 MB: a folder. */
@@ -105,6 +106,7 @@ static const char *large_model(void) {
     free(text);
     return scratch_path("large");
 }
+#endif
 
 /* The bound is the largest tensor twice (here 2 * 51 MB) and 256 MiB. What is held at once is far less: one step of 16 MiB
  * at most in each form, and the pages of the source that were just read. */

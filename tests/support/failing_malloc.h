@@ -9,7 +9,7 @@
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define HAVE_COUNTER 0
-static long live, fail_in;
+static long live __attribute__((unused)), fail_in __attribute__((unused));
 #else
 #define HAVE_COUNTER 1
 
