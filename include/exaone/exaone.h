@@ -23,6 +23,7 @@
 #include "exaone/placeholders.h"
 #include "exaone/quantize.h"
 #include "exaone/sampling.h"
+#include "exaone/scheduler.h"
 #include "exaone/source.h"
 #include "exaone/status.h"
 #include "exaone/tensors.h"
