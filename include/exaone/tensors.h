@@ -11,6 +11,7 @@
 #ifndef EXAONE_TENSORS_H
 #define EXAONE_TENSORS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -62,6 +63,16 @@ typedef enum exaone_precision {
     EXAONE_PRECISION_F32   /* f32: the result that a file of the dequantised values would give */
 } exaone_precision;
 
+/* How a session stores the keys or the values of its cache. */
+typedef enum exaone_cache_type {
+    EXAONE_CACHE_DEFAULT, /* the engine's choice: F16 */
+    EXAONE_CACHE_F32,     /* exact: what exaone_forward computes with */
+    EXAONE_CACHE_F16,
+    EXAONE_CACHE_BF16,
+    EXAONE_CACHE_Q8_0, /* 8 bits in groups of 32, one f16 scale each */
+    EXAONE_CACHE_TYPE_COUNT
+} exaone_cache_type;
+
 enum { EXAONE_TENSOR_MAX_DIMS = 8 };
 
 typedef struct exaone_tensor {
@@ -77,6 +88,13 @@ typedef struct exaone_tensors exaone_tensors;
 
 /* The name that safetensors files use ("F32", "BF16", "Q4_K" for block formats); never NULL for a value of the enum. */
 EXAONE_API const char *exaone_dtype_name(exaone_dtype dtype);
+
+/* "f32", "f16", "bf16", "q8_0"; the default's name is that of the type it means. NULL for other values. */
+EXAONE_API const char *exaone_cache_type_name(exaone_cache_type type);
+/* False when the name is none of them; *out is untouched then. */
+EXAONE_API bool exaone_cache_type_from_name(const char *name, exaone_cache_type *out);
+/* The element type; the default gives the one it means. EXAONE_DTYPE_COUNT for a value outside the enum. */
+EXAONE_API exaone_dtype exaone_cache_type_dtype(exaone_cache_type type);
 
 /* An empty set; NULL when out of memory. Owned by the caller: exaone_tensors_free. */
 EXAONE_API exaone_tensors *exaone_tensors_new(void);
