@@ -16,6 +16,7 @@
 #include "exaone/imatrix.h"
 #include "exaone/media.h"
 #include "exaone/parallel.h"
+#include "exaone/sampling.h"
 #include "exaone/status.h"
 #include "exaone/tensors.h"
 #include "exaone/text.h"
@@ -146,9 +147,25 @@ typedef struct exaone_progress {
 /* Called between chunks of work; returns false to stop (EXAONE_ERR_CANCELLED). */
 typedef bool exaone_progress_fn(void *ctx, const exaone_progress *progress);
 
-/* n_ctx: most tokens the session may hold; 0: the model's longest, capped at 32768. */
+typedef struct exaone_session_options {
+    uint64_t n_ctx;                          /* most tokens the session may hold; 0: the model's longest, capped at 32768 */
+    uint64_t batch;                          /* most prompt tokens of one forward call; 0: 256. Never changes a result. */
+    exaone_dtype cache_type_k, cache_type_v; /* of keys and values in the cache */
+    bool draft; /* keep what drafts need (exaone_session_generate); ignored when the model has no draft module */
+} exaone_session_options;
+
+/* The defaults: everything 0, and the cache types that the library recommends. */
+EXAONE_API void exaone_session_options_default(exaone_session_options *options);
+
+/* `options` may be NULL. Errors: EXAONE_ERR_ARGUMENT, _LIMIT, _MEMORY. Owned by the caller: exaone_session_free. */
+EXAONE_API EXAONE_MUST_USE exaone_status exaone_session_open(exaone_engine *engine, const exaone_session_options *options,
+                                                             exaone_session **out, exaone_error *err);
+/* exaone_session_open with the defaults but for n_ctx. */
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_session_new(exaone_engine *engine, uint64_t n_ctx, exaone_session **out,
                                                             exaone_error *err);
+/* A second session whose timeline starts as this one's, sharing its memory until one of them changes it. */
+EXAONE_API EXAONE_MUST_USE exaone_status exaone_session_fork(const exaone_session *session, exaone_session **out,
+                                                             exaone_error *err);
 EXAONE_API void exaone_session_free(exaone_session *session); /* NULL is fine */
 
 /* Makes the session's timeline equal to the prompt: keeps the common prefix, evaluates the rest, leaves the logits of the
@@ -161,6 +178,42 @@ EXAONE_API EXAONE_MUST_USE exaone_status exaone_session_append(exaone_session *s
 EXAONE_API const float *exaone_session_logits(const exaone_session *session);
 EXAONE_API size_t exaone_session_length(const exaone_session *session); /* tokens held */
 EXAONE_API size_t exaone_session_reused(const exaone_session *session); /* tokens that the last sync kept */
+
+/* ---- replies ---- */
+
+enum { EXAONE_MAX_DRAFT = 8, EXAONE_DRAFT_AUTO = -1 };
+
+typedef struct exaone_draft_options {
+    int n;             /* tokens drafted per step: 0 .. EXAONE_MAX_DRAFT, or EXAONE_DRAFT_AUTO: what measures fastest */
+    size_t max_tokens; /* most tokens this step may give; 0: no limit */
+    const int32_t *stop_ids; /* [n_stop_ids] tokens that end a reply; NULL: the model's own */
+    size_t n_stop_ids;
+} exaone_draft_options;
+
+/* One step of a reply: chooses the next token with the sampler, drafts more with the model's draft module, verifies them in
+ * one pass and gives the 1 .. n + 1 tokens that stand; the sampler has accepted them. The tokens are those that choose,
+ * accept and append would give one by one, with any sampler settings and any number of drafts: a draft stands only when it
+ * equals the sampler's choice at its place. The sampler must have been told the prompt. A stop id ends the step; it and a
+ * token that max_tokens makes the last are not evaluated before a next call wants them.
+ * ids [EXAONE_MAX_DRAFT + 1], *n of them set. `options` may be NULL: no drafts. Errors: EXAONE_ERR_ARGUMENT (no prompt; n
+ * out of range; drafts asked of a session opened without), _LIMIT (the context is full: no token was chosen), _NUMERIC. */
+EXAONE_API EXAONE_MUST_USE exaone_status exaone_session_generate(exaone_session *session, exaone_sampler *sampler,
+                                                                 const exaone_draft_options *options, int32_t *ids,
+                                                                 size_t *n, exaone_error *err);
+
+/* What drafts did since the session was opened or the numbers were reset. */
+typedef struct exaone_generation_stats {
+    uint64_t tokens;                                    /* given by exaone_session_generate */
+    uint64_t verifications;                             /* passes that had drafts to verify */
+    uint64_t drafted, accepted;                         /* draft tokens */
+    uint64_t drafted_at[EXAONE_MAX_DRAFT];              /* how often a step had a draft at this place */
+    uint64_t accepted_at[EXAONE_MAX_DRAFT];             /* how often it stood */
+    uint64_t passes;                                    /* passes of one token, without drafts */
+    double draft_seconds, verify_seconds, pass_seconds; /* in the draft module; in verifications; in passes */
+} exaone_generation_stats;
+/* Tokens per verification, counting the one that the model itself adds: 1 + accepted / verifications. */
+EXAONE_API const exaone_generation_stats *exaone_session_stats(const exaone_session *session);
+EXAONE_API void exaone_session_reset_stats(exaone_session *session);
 
 #ifdef __cplusplus
 }
