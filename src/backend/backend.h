@@ -19,9 +19,10 @@ enum { EXAONE_KV_PAGE = 64 }; /* tokens per page of the KV cache */
 /* The cache of one layer of one sequence. Token index i lives in slot i % ring, slot s in page s / EXAONE_KV_PAGE at place
  * s % EXAONE_KV_PAGE. */
 typedef struct exaone_kv {
-    float **k_pages; /* host table of /dev/ pages [num_key_value_heads, EXAONE_KV_PAGE, head_dim] f32 */
-    float **v_pages;
-    size_t ring; /* slots; a multiple of EXAONE_KV_PAGE */
+    void **k_pages; /* host table of /dev/ pages [num_key_value_heads, EXAONE_KV_PAGE, head_dim] of k_type */
+    void **v_pages;
+    size_t ring;                 /* slots; a multiple of EXAONE_KV_PAGE */
+    exaone_dtype k_type, v_type; /* F32, F16, BF16 (rounded to nearest even), Q8_0 (rows of blocks of 32, tensor/blocks.h) */
 } exaone_kv;
 
 /* What one row of a batch is, and which keys it sees: indices begin .. index of its own sequence, without those whose
@@ -65,6 +66,7 @@ struct exaone_backend {
     void (*release)(exaone_backend *be, void *device);
     void (*upload)(exaone_backend *be, void *device, const void *host, size_t bytes);
     void (*download)(exaone_backend *be, void *host, const void *device, size_t bytes);
+    void (*copy)(exaone_backend *be, void *device, const void *from, size_t bytes); /* both are device memory, disjoint */
 
     /* Gets the memory that products with quantised matrices of up to max_features columns need. May fail; called while a
      * model is bound, before any of the operations below. */

@@ -62,51 +62,83 @@ static void online_end(online *o) {
     }
 }
 
-/* Keys of index `at` and those behind it in the same page, at most up to `end` (exclusive). */
-static size_t run_at(const exaone_kv *kv, size_t head_dim, size_t kv_head, size_t at, size_t end, const float **keys,
-                     const float **values) {
-    size_t slot = at % kv->ring, page = slot / EXAONE_KV_PAGE, place = slot % EXAONE_KV_PAGE;
-    size_t offset = (kv_head * EXAONE_KV_PAGE + place) * head_dim;
-    *keys = kv->k_pages[page] + offset;
-    *values = kv->v_pages[page] + offset;
-    size_t n = EXAONE_KV_PAGE - place;
-    return n < end - at ? n : end - at;
+/* Keys and values of one kv head for the indices of one page, as f32. */
+typedef struct {
+    size_t start, end;          /* indices: of one page */
+    const float *keys, *values; /* rows from start on */
+} block;
+
+static const float *rows_f32(const exaone_kernels *k, exaone_dtype type, const void *page, size_t row, size_t n,
+                             size_t head_dim, float *scratch) {
+    switch (type) {
+    case EXAONE_F16:
+        k->f16_to_f32(scratch, (const uint16_t *)page + row * head_dim, n * head_dim);
+        return scratch;
+    case EXAONE_BF16:
+        k->bf16_to_f32(scratch, (const uint16_t *)page + row * head_dim, n * head_dim);
+        return scratch;
+    case EXAONE_Q8_0:
+        k->q8_0_to_f32(scratch, (const uint8_t *)page + row * (head_dim / 32 * 34), n * head_dim);
+        return scratch;
+    default:
+        return (const float *)page + row * head_dim;
+    }
 }
+
+/* The part of the page of index `at` from there on, at most up to `end` (exclusive). */
+static block block_at(const exaone_kernels *k, const exaone_kv *kv, size_t head_dim, size_t kv_head, size_t at, size_t end,
+                      float *scratch) {
+    size_t slot = at % kv->ring, page = slot / EXAONE_KV_PAGE, place = slot % EXAONE_KV_PAGE;
+    size_t n = EXAONE_KV_PAGE - place, row = kv_head * EXAONE_KV_PAGE + place;
+    n = n < end - at ? n : end - at;
+    block b = {.start = at, .end = at + n};
+    b.keys = rows_f32(k, kv->k_type, kv->k_pages[page], row, n, head_dim, scratch);
+    b.values = rows_f32(k, kv->v_type, kv->v_pages[page], row, n, head_dim, scratch + EXAONE_KV_PAGE * head_dim);
+    return b;
+}
+
+enum { ROW_TILE = 8 }; /* rows of one sequence that share a block taken from the cache */
 
 typedef struct {
     exaone_cpu *cpu;
     const exaone_attention *a;
     float *out;
     const float *q;
+    size_t tile; /* rows per piece of work, at most ROW_TILE */
 } attention_job;
 
-static void put_probs(const online *o, const attention_job *j, const exaone_row *row, size_t r, size_t kv_head,
-                      const uint8_t *mask) {
+static const uint8_t *mask_of(const exaone_attention *a, size_t sequence) {
+    return a->key_mask ? a->key_mask[sequence] : NULL;
+}
+
+static void put_probs(const online *o, const attention_job *j, size_t r, size_t kv_head, float *scratch) {
     const exaone_attention *a = j->a;
+    const exaone_row *row = &a->rows[r];
+    const uint8_t *mask = mask_of(a, row->sequence);
     float scores[EXAONE_MAX_HEAD_GROUP * EXAONE_KV_PAGE];
-    for (size_t at = row->begin, n; at <= row->index; at += n) {
-        const float *keys, *values;
-        n = run_at(&a->kv[row->sequence], o->head_dim, kv_head, at, row->index + 1, &keys, &values);
-        scores_of(o, scores, keys, n, mask ? mask + at : NULL);
+    for (size_t at = row->begin; at <= row->index;) {
+        block b = block_at(o->k, &a->kv[row->sequence], o->head_dim, kv_head, at, row->index + 1, scratch);
+        scores_of(o, scores, b.keys, b.end - b.start, mask ? mask + at : NULL);
         for (size_t g = 0; g < o->group; g++) {
             float *p = a->probs + (r * a->num_attention_heads + kv_head * o->group + g) * a->probs_keys + at;
-            for (size_t i = 0; i < n; i++) {
+            for (size_t i = 0; i < b.end - b.start; i++) {
                 p[i] = o->sum[g] > 0 ? expf(scores[g * EXAONE_KV_PAGE + i] * o->scale - o->max[g]) / o->sum[g] : 0.0f;
             }
         }
+        at = b.end;
     }
 }
 
 /* The mean of v, for the query heads of a row that saw no key. */
-static void average_values(const online *o, const exaone_kv *kv, size_t kv_head, size_t n_keys) {
+static void average_values(const online *o, const exaone_kv *kv, size_t kv_head, size_t n_keys, float *scratch) {
     float ones[EXAONE_KV_PAGE];
     for (size_t i = 0; i < EXAONE_KV_PAGE; i++) {
         ones[i] = 1.0f;
     }
-    for (size_t at = 0, n; at < n_keys; at += n) {
-        const float *keys, *values;
-        n = run_at(kv, o->head_dim, kv_head, at, n_keys, &keys, &values);
-        o->k->weighted_sum(o->out, ones, values, n, o->head_dim);
+    for (size_t at = 0; at < n_keys;) {
+        block b = block_at(o->k, kv, o->head_dim, kv_head, at, n_keys, scratch);
+        o->k->weighted_sum(o->out, ones, b.values, b.end - b.start, o->head_dim);
+        at = b.end;
     }
     for (size_t d = 0; d < o->head_dim; d++) {
         o->out[d] /= (float)n_keys;
@@ -116,33 +148,75 @@ static void average_values(const online *o, const exaone_kv *kv, size_t kv_head,
     }
 }
 
-static void attention_part(void *arg, int worker, size_t begin, size_t end) {
-    (void)worker;
-    const attention_job *j = arg;
+/* Rows r0 .. r1 (at most ROW_TILE) of one sequence, one kv head. A row's blocks are those of its own keys alone. */
+static void attention_tile(const attention_job *j, float *scratch, size_t kv_head, size_t r0, size_t r1) {
     const exaone_attention *a = j->a;
-    size_t group = a->num_attention_heads / a->num_key_value_heads;
-    for (size_t t = begin; t < end; t++) {
-        size_t r = t / a->num_key_value_heads, kv_head = t % a->num_key_value_heads;
-        const exaone_row *row = &a->rows[r];
+    size_t group = a->num_attention_heads / a->num_key_value_heads, sequence = a->rows[r0].sequence;
+    const exaone_kv *kv = &a->kv[sequence];
+    const uint8_t *mask = mask_of(a, sequence);
+    size_t begin = a->rows[r0].begin, end = a->rows[r0].index + 1;
+    online o[ROW_TILE];
+    for (size_t r = r0; r < r1; r++) {
         size_t first = (r * a->num_attention_heads + kv_head * group) * a->head_dim;
-        const uint8_t *mask = a->key_mask ? a->key_mask[row->sequence] : NULL;
-        online o = {.k = &j->cpu->kernels, .out = j->out + first, .q = j->q + first, .group = group};
-        o.head_dim = a->head_dim;
-        o.scale = a->scale;
-        online_init(&o);
-        for (size_t at = row->begin, n; at <= row->index; at += n) {
-            const float *keys, *values;
-            n = run_at(&a->kv[row->sequence], a->head_dim, kv_head, at, row->index + 1, &keys, &values);
-            online_block(&o, keys, values, n, mask ? mask + at : NULL);
+        online *one = &o[r - r0];
+        one->k = &j->cpu->kernels;
+        one->out = j->out + first;
+        one->q = j->q + first;
+        one->group = group;
+        one->head_dim = a->head_dim;
+        one->scale = a->scale;
+        online_init(one);
+        begin = a->rows[r].begin < begin ? a->rows[r].begin : begin;
+        end = a->rows[r].index + 1 > end ? a->rows[r].index + 1 : end;
+    }
+    for (size_t at = begin; at < end;) {
+        block b = block_at(&j->cpu->kernels, kv, a->head_dim, kv_head, at, end, scratch);
+        for (size_t r = r0; r < r1; r++) {
+            size_t from = a->rows[r].begin > at ? a->rows[r].begin : at;
+            size_t to = a->rows[r].index + 1 < b.end ? a->rows[r].index + 1 : b.end;
+            if (from < to) {
+                size_t skip = (from - at) * a->head_dim;
+                online_block(&o[r - r0], b.keys + skip, b.values + skip, to - from, mask ? mask + from : NULL);
+            }
         }
+        at = b.end;
+    }
+    for (size_t r = r0; r < r1; r++) {
         if (a->probs) {
-            put_probs(&o, j, row, r, kv_head, mask);
+            put_probs(&o[r - r0], j, r, kv_head, scratch);
         }
-        online_end(&o);
-        if (a->blind_keys && o.sum[0] == 0) {
-            average_values(&o, &a->kv[row->sequence], kv_head, a->blind_keys);
+        online_end(&o[r - r0]);
+        if (a->blind_keys && o[r - r0].sum[0] == 0) {
+            average_values(&o[r - r0], kv, kv_head, a->blind_keys, scratch);
         }
     }
+}
+
+static void attention_part(void *arg, int worker, size_t begin, size_t end) {
+    const attention_job *j = arg;
+    const exaone_attention *a = j->a;
+    float *scratch = j->cpu->scratch + (size_t)worker * EXAONE_CPU_SCRATCH;
+    for (size_t t = begin; t < end; t++) {
+        size_t r0 = t / a->num_key_value_heads * j->tile, kv_head = t % a->num_key_value_heads;
+        size_t last = a->n_rows - r0 < j->tile ? a->n_rows : r0 + j->tile;
+        while (r0 < last) {
+            size_t r1 = r0 + 1;
+            while (r1 < last && a->rows[r1].sequence == a->rows[r0].sequence) {
+                r1++;
+            }
+            attention_tile(j, scratch, kv_head, r0, r1);
+            r0 = r1;
+        }
+    }
+}
+
+/* Rows per piece of work: enough pieces for all threads come first. */
+static size_t tile_rows(const exaone_cpu *cpu, const exaone_attention *a) {
+    size_t tile = ROW_TILE, wanted = 2 * (size_t)exaone_pool_size(cpu->pool);
+    while (tile > 1 && (a->n_rows + tile - 1) / tile * a->num_key_value_heads < wanted) {
+        tile /= 2;
+    }
+    return tile;
 }
 
 void exaone_cpu_attention(exaone_backend *be, float *out, const float *q, const exaone_attention *a) {
@@ -151,21 +225,51 @@ void exaone_cpu_attention(exaone_backend *be, float *out, const float *q, const 
     if (a->probs) {
         memset(a->probs, 0, a->n_rows * a->num_attention_heads * a->probs_keys * sizeof *a->probs);
     }
-    attention_job j = {cpu, a, out, q};
-    exaone_pool_run(cpu->pool, a->n_rows * a->num_key_value_heads, 1, attention_part, &j);
+    attention_job j = {cpu, a, out, q, tile_rows(cpu, a)};
+    exaone_pool_run(cpu->pool, (a->n_rows + j.tile - 1) / j.tile * a->num_key_value_heads, 1, attention_part, &j);
 }
 
-void exaone_cpu_store_kv(exaone_backend *be, const exaone_attention *a, const float *k, const float *v) {
-    (void)be;
-    for (size_t r = 0; r < a->n_rows; r++) {
+typedef struct {
+    exaone_cpu *cpu;
+    const exaone_attention *a;
+    const float *k, *v;
+} store_job;
+
+static void store_row(const exaone_kernels *k, exaone_dtype type, void *page, size_t row, const float *x, size_t head_dim) {
+    switch (type) {
+    case EXAONE_F16:
+        k->f32_to_f16((uint16_t *)page + row * head_dim, x, head_dim);
+        break;
+    case EXAONE_BF16:
+        k->f32_to_bf16((uint16_t *)page + row * head_dim, x, head_dim);
+        break;
+    case EXAONE_Q8_0:
+        k->f32_to_q8_0((uint8_t *)page + row * (head_dim / 32 * 34), x, head_dim);
+        break;
+    default:
+        memcpy((float *)page + row * head_dim, x, head_dim * sizeof *x);
+    }
+}
+
+static void store_part(void *arg, int worker, size_t begin, size_t end) {
+    (void)worker;
+    const store_job *j = arg;
+    const exaone_attention *a = j->a;
+    for (size_t r = begin; r < end; r++) {
         const exaone_kv *kv = &a->kv[a->rows[r].sequence];
         size_t slot = a->rows[r].index % kv->ring, page = slot / EXAONE_KV_PAGE, place = slot % EXAONE_KV_PAGE;
         for (size_t h = 0; h < a->num_key_value_heads; h++) {
-            size_t from = (r * a->num_key_value_heads + h) * a->head_dim, to = (h * EXAONE_KV_PAGE + place) * a->head_dim;
-            memcpy(kv->k_pages[page] + to, k + from, a->head_dim * sizeof *k);
-            memcpy(kv->v_pages[page] + to, v + from, a->head_dim * sizeof *v);
+            size_t from = (r * a->num_key_value_heads + h) * a->head_dim, row = h * EXAONE_KV_PAGE + place;
+            store_row(&j->cpu->kernels, kv->k_type, kv->k_pages[page], row, j->k + from, a->head_dim);
+            store_row(&j->cpu->kernels, kv->v_type, kv->v_pages[page], row, j->v + from, a->head_dim);
         }
     }
+}
+
+void exaone_cpu_store_kv(exaone_backend *be, const exaone_attention *a, const float *k, const float *v) {
+    exaone_cpu *cpu = be->state;
+    store_job j = {cpu, a, k, v};
+    exaone_pool_run(cpu->pool, a->n_rows, 16, store_part, &j);
 }
 
 enum {

@@ -141,6 +141,10 @@ static void op_download(exaone_backend *be, void *host, const void *device, size
     op_upload(be, host, device, bytes);
 }
 
+static void op_copy(exaone_backend *be, void *device, const void *from, size_t bytes) {
+    op_upload(be, device, from, bytes);
+}
+
 static void op_close(exaone_backend *be) {
     if (be) {
         exaone_cpu *cpu = be->state;
@@ -179,6 +183,7 @@ exaone_status exaone_cpu_open(exaone_pool *pool, const char *level, exaone_preci
         .release = op_release,
         .upload = op_upload,
         .download = op_download,
+        .copy = op_copy,
         .prepare = exaone_cpu_prepare,
         .embed = exaone_cpu_embed,
         .matmul = exaone_cpu_matmul,

@@ -115,6 +115,11 @@ static void download(exaone_backend *be, void *host, const void *device, size_t 
     inner->download(inner, host, device, bytes);
 }
 
+static void copy(exaone_backend *be, void *device, const void *from, size_t bytes) {
+    INNER;
+    inner->copy(inner, device, from, bytes);
+}
+
 static exaone_status prepare(exaone_backend *be, size_t max_features, exaone_error *err) {
     INNER;
     return inner->prepare(inner, max_features, err);
@@ -197,6 +202,7 @@ exaone_status exaone_observe(exaone_backend **be, exaone_imatrix *im, exaone_poo
                              .release = release,
                              .upload = upload,
                              .download = download,
+                             .copy = copy,
                              .prepare = prepare,
                              .embed = embed,
                              .matmul = matmul,

@@ -36,7 +36,6 @@ typedef struct exaone_kv_cache {
     size_t n_full;          /* layers that are no rings */
     exaone_kv_pool *pool;
     exaone_kv_options options;
-    size_t page_floats;
     size_t page_bytes, k_bytes; /* of one page: keys first, then values */
     size_t n_kv_heads, head_dim;
     size_t n_ctx, chunk, window;
@@ -75,7 +74,7 @@ void exaone_kv_cache_truncate(exaone_kv_cache *cache, size_t n);
 size_t exaone_kv_cache_bytes(const exaone_kv_cache *cache);
 size_t exaone_kv_cache_own_bytes(const exaone_kv_cache *cache);
 /* Bytes that the pool of the cache and its forks took from the backend. */
-size_t exaone_kv_pool_bytes(const exaone_kv_pool *pool);
+size_t exaone_kv_pool_bytes(exaone_kv_pool *pool);
 
 /* ---- checkpoints: the sliding layers at a length ---- */
 

@@ -40,18 +40,21 @@ const char *exaone_kernels_init(exaone_kernels *k, const char *level) {
     exaone_kernels_scalar(k);
     exaone_kernels_scalar_q8(k);
     exaone_kernels_scalar_scaled(k);
+    exaone_kernels_scalar_cached(k);
 #if defined(__x86_64__)
     if (strcmp(best, "avx2") == 0) {
         exaone_kernels_avx2(k);
         exaone_kernels_avx2_q8(k);
         exaone_kernels_avx2_unpack(k);
         exaone_kernels_avx2_scaled(k);
+        exaone_kernels_avx2_cached(k);
     }
 #endif
 #define K(name, result, args) assert(k->name);
     EXAONE_KERNELS(K)
     EXAONE_KERNELS_Q8(K)
     EXAONE_KERNELS_SCALED(K)
+    EXAONE_KERNELS_CACHED(K)
 #undef K
     return best;
 }

@@ -66,11 +66,23 @@ typedef struct exaone_q8_weights {
     /* out[i] = e4m3 * scale */                                                             \
     K(e4m3_to_f32, void, (float *out, const uint8_t *x, size_t n, float scale))
 
+/* Kernels of the KV cache's types, n elements; the same bits at every level (but for the payload of a NaN). */
+#define EXAONE_KERNELS_CACHED(K)                                                                                     \
+    /* rounded to nearest even */                                                                                    \
+    K(f32_to_f16, void, (void *out, const float *x, size_t n))                                                       \
+    K(f32_to_bf16, void, (void *out, const float *x, size_t n))                                                      \
+    /* groups of 32: d = max |x| / 127 as f16, q = x / d rounded, in -127 .. 127; a NaN or an infinity shows in d */ \
+    K(f32_to_q8_0, void, (void *out, const float *x, size_t n))                                                      \
+    K(f16_to_f32, void, (float *out, const void *x, size_t n))                                                       \
+    K(bf16_to_f32, void, (float *out, const void *x, size_t n))                                                      \
+    K(q8_0_to_f32, void, (float *out, const void *x, size_t n))
+
 typedef struct exaone_kernels {
 #define K(name, result, args) result(*name) args;
     EXAONE_KERNELS(K)
     EXAONE_KERNELS_Q8(K)
     EXAONE_KERNELS_SCALED(K)
+    EXAONE_KERNELS_CACHED(K)
 #undef K
     exaone_unpack_fn *unpack[EXAONE_DTYPE_COUNT]; /* of block types; the same bits at every level */
 } exaone_kernels;
@@ -84,9 +96,11 @@ const char *const *exaone_kernels_levels(void);
 void exaone_kernels_scalar(exaone_kernels *k);
 void exaone_kernels_scalar_q8(exaone_kernels *k);
 void exaone_kernels_scalar_scaled(exaone_kernels *k);
+void exaone_kernels_scalar_cached(exaone_kernels *k);
 void exaone_kernels_avx2(exaone_kernels *k); /* defined where the compiler targets x86-64 */
 void exaone_kernels_avx2_q8(exaone_kernels *k);
 void exaone_kernels_avx2_unpack(exaone_kernels *k);
 void exaone_kernels_avx2_scaled(exaone_kernels *k);
+void exaone_kernels_avx2_cached(exaone_kernels *k);
 
 #endif
