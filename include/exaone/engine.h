@@ -200,6 +200,9 @@ typedef struct exaone_draft_options {
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_session_generate(exaone_session *session, exaone_sampler *sampler,
                                                                  const exaone_draft_options *options, int32_t *ids,
                                                                  size_t *n, exaone_error *err);
+/* Logits that token i of the last step was chosen from, before the sampler's processors: [vocab_size], valid until the next
+ * call; i below the step's number of tokens. */
+EXAONE_API const float *exaone_session_step_logits(const exaone_session *session, size_t i);
 
 /* What drafts did since the session was opened or the numbers were reset. */
 typedef struct exaone_generation_stats {

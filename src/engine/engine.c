@@ -289,6 +289,9 @@ static exaone_status open_parts(exaone_engine *e, const char *path, const exaone
     if (s == EXAONE_OK && o->imatrix) {
         s = exaone_observe_model(e->be, &e->model, err);
     }
+    if (s == EXAONE_OK) { /* who counts inputs wants every picture encoded */
+        s = exaone_feature_cache_init(&e->features, e->be, o->imatrix ? 0 : EXAONE_FEATURE_BUDGET, err);
+    }
     if (s == EXAONE_OK) {
         fill_info(e, n_threads);
     }
@@ -317,6 +320,7 @@ void exaone_engine_close(exaone_engine *e) {
         return;
     }
     if (e->be) {
+        exaone_feature_cache_release(&e->features);
         exaone_model_release(&e->model);
         e->be->close(e->be);
     }

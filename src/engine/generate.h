@@ -6,34 +6,40 @@
 #include "engine/step.h"
 #include "exaone/sampling.h"
 
-/* Running knowledge for choosing the number of drafts. Zeroed = nothing known. */
+/* What is known for choosing the number of drafts: how often drafts stand, by place, and what passes cost. Zeroed = nothing.
+ * The number k is chosen that gives most tokens per second: (1 + p1 + p1 p2 + … + p1 … pk) / (cost of k drafts and of a pass
+ * of k + 1 rows). Numbers that were not tried are judged by the line through those that were; now and then a neighbour of
+ * the best is tried again, the more seldom the longer nothing changes. */
 typedef struct exaone_draft_control {
-    double taken[EXAONE_MAX_DRAFT], tried[EXAONE_MAX_DRAFT]; /* per position, fading */
-    double verify_cost[EXAONE_MAX_DRAFT + 1];                /* seconds of a pass of k + 1 rows; 0: not measured */
-    double draft_cost[EXAONE_MAX_DRAFT + 1];                 /* seconds of k drafts */
-    uint32_t n_measured[EXAONE_MAX_DRAFT + 1];
-    uint64_t steps, tokens;
-    uint64_t probe_at;
+    double stood[EXAONE_MAX_DRAFT], tried[EXAONE_MAX_DRAFT]; /* fading counts by place; tried: the drafts before it stood */
+    double cost[EXAONE_MAX_DRAFT + 1];                       /* seconds of a step with k drafts */
+    uint32_t measured[EXAONE_MAX_DRAFT + 1];                 /* how often */
+    uint64_t steps, next_probe, probe_distance;
+    size_t last_best;
 } exaone_draft_control;
 
-/* Drafts for the next step: `options` asks for a number or EXAONE_DRAFT_AUTO; never more than `room`. */
+/* Drafts for the next step, at most `room`: `asked`, or with EXAONE_DRAFT_AUTO what seems fastest. */
 size_t exaone_draft_choose(exaone_draft_control *control, int asked, size_t room);
-/* Tells what a step took and gave. */
-void exaone_draft_observe(exaone_draft_control *control, size_t drafted, size_t accepted, double draft_seconds,
-                          double verify_seconds);
+/* Tells what a step with `drafted` drafts gave and how long it took. */
+void exaone_draft_observe(exaone_draft_control *control, size_t drafted, size_t accepted, double seconds);
 
-/* Decides about verified drafts: the group's first token is `next`, then n drafts; logits [n + 1, vocab_size] of them.
- * Accepted ids go to the sampler and to out [n]; *n_out of them. The timeline is cut back to what stands, its logits are
- * those of the last token that stands, draft state follows. *ended: the last id in out is a stop id; it is not in the
- * timeline. */
-EXAONE_MUST_USE exaone_status exaone_generate_verify(exaone_sequence *seq, exaone_sampler *sampler, const int32_t *drafts,
-                                                     size_t n, const float *logits, const int32_t *stop_ids,
-                                                     size_t n_stop_ids, int32_t *out, size_t *n_out, bool *ended,
-                                                     exaone_error *err);
+/* Decides about verified drafts: the last n + 1 tokens of the timeline are a token that the sampler has accepted and n
+ * drafts behind it; logits [n + 1, vocab_size] are theirs. Drafts that stand go to the sampler and to out [n], *n_out of
+ * them. The timeline is cut back to what stands and its logits are those of its last token. A stop id ends the list: it is
+ * the sequence's pending token then and not in the timeline. */
+void exaone_generate_verify(exaone_sequence *seq, exaone_sampler *sampler, const int32_t *drafts, size_t n,
+                            const float *logits, const exaone_draft_options *options, int32_t *out, size_t *n_out);
+bool exaone_generate_stops(const exaone_engine *e, const exaone_draft_options *options, int32_t id); /* a stop id */
 
-/* One step of a reply for one sequence: exaone_session_generate. ids [EXAONE_MAX_DRAFT + 1]. */
-EXAONE_MUST_USE exaone_status exaone_generate(exaone_step *step, exaone_sequence *seq, exaone_draft_control *control,
-                                              exaone_sampler *sampler, const exaone_draft_options *options, int32_t *ids,
-                                              size_t *n, exaone_generation_stats *stats, exaone_error *err);
+/* One step of a reply for one sequence: exaone_session_generate. */
+typedef struct exaone_generator {
+    exaone_step *step;
+    exaone_draft_control control;
+    exaone_generation_stats stats;
+    const float *first_logits; /* [vocab_size] what the step's first token was chosen from */
+} exaone_generator;
+EXAONE_MUST_USE exaone_status exaone_generate(exaone_generator *g, exaone_sequence *seq, exaone_sampler *sampler,
+                                              const exaone_draft_options *options, int32_t *ids, size_t *n,
+                                              exaone_error *err);
 
 #endif

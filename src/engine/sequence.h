@@ -40,7 +40,9 @@ typedef struct exaone_sequence {
     bool drafts; /* options.drafts and the model has the module */
     size_t mtp_length;
     float *tail; /*dev*/ /* [EXAONE_TAIL_ROWS, hidden_size] */
+    int32_t mtp_next;    /* entry length - 1 is in the cache too, made with this token; -1: it is not */
     float *logits;       /* host [vocab_size] after token length - 1, when has_logits */
+    float *spare_logits; /* host [vocab_size] (generate.h) */
     bool has_logits;
     int32_t pending; /* a token that ended a reply: chosen, not evaluated; -1: none (generate.h) */
 } exaone_sequence;

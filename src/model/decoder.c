@@ -43,40 +43,56 @@ static void plan_rows(const pass *p, size_t cache_layer) {
     }
 }
 
+/* ws->k and ws->v of the rows in ws->x. MODEL: no norm in front: the projections read the residual stream itself; the norm
+ * of q and k comes before the rotation; full layers carry no positions. */
+static void keys_and_values(const pass *p, const exaone_layer *layer) {
+    const exaone_config *c = p->m->config;
+    exaone_backend *be = p->m->be;
+    exaone_workspace *ws = p->ws;
+    size_t n = p->batch->n_rows, heads = (size_t)c->num_key_value_heads, dim = (size_t)c->head_dim;
+    be->matmul(be, ws->k, heads * dim, ws->x, &layer->k_proj, n);
+    be->matmul(be, ws->v, heads * dim, ws->x, &layer->v_proj, n);
+    be->rms_norm(be, ws->k, dim, ws->k, dim, layer->k_norm, n * heads, dim, (float)c->rms_norm_eps);
+    if (layer->rotates) {
+        be->rope(be, ws->k, heads * dim, ws->cos_table, ws->sin_table, n, heads, dim);
+    }
+}
+
+/* What the rows see in a layer of the cache. */
+static exaone_attention attention_of(const pass *p, size_t cache_layer) {
+    const exaone_config *c = p->m->config;
+    plan_rows(p, cache_layer);
+    return (exaone_attention){
+        .rows = p->ws->rows,
+        .n_rows = p->batch->n_rows,
+        .kv = p->ws->kv,
+        .key_mask = p->batch->key_mask,
+        .blind_keys = p->batch->blind_keys,
+        .num_attention_heads = (size_t)c->num_attention_heads,
+        .num_key_value_heads = (size_t)c->num_key_value_heads,
+        .head_dim = (size_t)c->head_dim,
+        .scale = 1.0f / sqrtf((float)c->head_dim),
+    };
+}
+
 static void attention(const pass *p, const exaone_layer *layer, size_t cache_layer, int number) {
     const exaone_config *c = p->m->config;
     exaone_backend *be = p->m->be;
     exaone_workspace *ws = p->ws;
     size_t n = p->batch->n_rows, heads = (size_t)c->num_attention_heads, kv_heads = (size_t)c->num_key_value_heads;
     size_t dim = (size_t)c->head_dim;
-    float eps = (float)c->rms_norm_eps;
 
-    /* MODEL: no norm in front: the projections read the residual stream itself */
     be->matmul(be, ws->q, heads * dim, ws->x, &layer->q_proj, n);
-    be->matmul(be, ws->k, kv_heads * dim, ws->x, &layer->k_proj, n);
-    be->matmul(be, ws->v, kv_heads * dim, ws->x, &layer->v_proj, n);
-    be->rms_norm(be, ws->q, dim, ws->q, dim, layer->q_norm, n * heads, dim, eps);
-    be->rms_norm(be, ws->k, dim, ws->k, dim, layer->k_norm, n * kv_heads, dim, eps);
-    if (layer->rotates) { /* MODEL: full layers carry no positions; the norm comes before the rotation */
+    be->rms_norm(be, ws->q, dim, ws->q, dim, layer->q_norm, n * heads, dim, (float)c->rms_norm_eps);
+    if (layer->rotates) {
         be->rope(be, ws->q, heads * dim, ws->cos_table, ws->sin_table, n, heads, dim);
-        be->rope(be, ws->k, kv_heads * dim, ws->cos_table, ws->sin_table, n, kv_heads, dim);
     }
+    keys_and_values(p, layer);
     exaone_trace_put(p->trace, ws->q, EXAONE_DIMS(n, heads, dim), "layer.%d.attn.q", number);
     exaone_trace_put(p->trace, ws->k, EXAONE_DIMS(n, kv_heads, dim), "layer.%d.attn.k", number);
     exaone_trace_put(p->trace, ws->v, EXAONE_DIMS(n, kv_heads, dim), "layer.%d.attn.v", number);
 
-    plan_rows(p, cache_layer);
-    exaone_attention a = {
-        .rows = ws->rows,
-        .n_rows = n,
-        .kv = ws->kv,
-        .key_mask = p->batch->key_mask,
-        .blind_keys = p->batch->blind_keys,
-        .num_attention_heads = heads,
-        .num_key_value_heads = kv_heads,
-        .head_dim = dim,
-        .scale = 1.0f / sqrtf((float)dim),
-    };
+    exaone_attention a = attention_of(p, cache_layer);
     if (p->trace && p->trace->probs) {
         a.probs_keys = p->trace->probs_keys;
         a.probs = be->alloc(be, n * heads * a.probs_keys * sizeof *a.probs); /* NULL: the stage is missing from the result */
@@ -146,21 +162,37 @@ void exaone_decoder_logits(const exaone_model *m, float *logits, const float *hi
     m->be->matmul(m->be, logits, m->lm_head.out_features, hidden, &m->lm_head, n);
 }
 
+/* ws->x = fc of the two normed halves */
+static void mtp_input(const pass *p, const float *e, const float *h, const exaone_trace *trace) {
+    const exaone_model *m = p->m;
+    exaone_workspace *ws = p->ws;
+    size_t n = p->batch->n_rows, hidden = (size_t)m->config->hidden_size;
+    float eps = (float)m->config->rms_norm_eps;
+    rotary_tables(p);
+    /* MODEL: the embedding half first; h is the hidden state after the final norm */
+    m->be->rms_norm(m->be, ws->fc_input, 2 * hidden, e, hidden, m->mtp.pre_fc_norm_embedding, n, hidden, eps);
+    m->be->rms_norm(m->be, ws->fc_input + hidden, 2 * hidden, h, hidden, m->mtp.pre_fc_norm_hidden, n, hidden, eps);
+    exaone_trace_put(trace, ws->fc_input, EXAONE_DIMS(n, 2 * hidden), "fc_input");
+    m->be->matmul(m->be, ws->x, hidden, ws->fc_input, &m->mtp.fc, n);
+    exaone_trace_put(trace, ws->x, EXAONE_DIMS(n, hidden), "fc_output");
+}
+
 void exaone_mtp_run(const exaone_model *m, exaone_workspace *ws, const exaone_batch *batch, const float *e, const float *h,
                     const exaone_trace *trace) {
     pass p = {m, ws, batch, NULL};
-    exaone_backend *be = m->be;
     size_t n = batch->n_rows, hidden = (size_t)m->config->hidden_size;
-    float eps = (float)m->config->rms_norm_eps;
-    rotary_tables(&p);
-    /* MODEL: the embedding half first; h is the hidden state after the final norm */
-    be->rms_norm(be, ws->fc_input, 2 * hidden, e, hidden, m->mtp.pre_fc_norm_embedding, n, hidden, eps);
-    be->rms_norm(be, ws->fc_input + hidden, 2 * hidden, h, hidden, m->mtp.pre_fc_norm_hidden, n, hidden, eps);
-    exaone_trace_put(trace, ws->fc_input, EXAONE_DIMS(n, 2 * hidden), "fc_input");
-    be->matmul(be, ws->x, hidden, ws->fc_input, &m->mtp.fc, n);
-    exaone_trace_put(trace, ws->x, EXAONE_DIMS(n, hidden), "fc_output");
+    mtp_input(&p, e, h, trace);
     decoder_layer(&p, &m->mtp.layer, (size_t)m->config->num_hidden_layers, 0);
     exaone_trace_put(trace, ws->x, EXAONE_DIMS(n, hidden), "layer_output");
-    be->rms_norm(be, ws->hidden, hidden, ws->x, hidden, m->mtp.norm, n, hidden, eps);
+    m->be->rms_norm(m->be, ws->hidden, hidden, ws->x, hidden, m->mtp.norm, n, hidden, (float)m->config->rms_norm_eps);
     exaone_trace_put(trace, ws->hidden, EXAONE_DIMS(n, hidden), "hidden");
+}
+
+void exaone_mtp_fill(const exaone_model *m, exaone_workspace *ws, const exaone_batch *batch, const float *e,
+                     const float *h) {
+    pass p = {m, ws, batch, NULL};
+    mtp_input(&p, e, h, NULL);
+    keys_and_values(&p, &m->mtp.layer);
+    exaone_attention a = attention_of(&p, (size_t)m->config->num_hidden_layers);
+    m->be->store_kv(m->be, &a, ws->k, ws->v);
 }

@@ -105,6 +105,9 @@ void exaone_decoder_logits(const exaone_model *model, float *logits, const float
  * m. */
 void exaone_mtp_run(const exaone_model *model, exaone_workspace *ws, const exaone_batch *batch, const float *e,
                     const float *h, const exaone_trace *trace);
+/* The same entries of the MTP layer's cache without what else exaone_mtp_run computes: ws->hidden stays. */
+void exaone_mtp_fill(const exaone_model *model, exaone_workspace *ws, const exaone_batch *batch, const float *e,
+                     const float *h);
 
 /* exaone_vision_plan_init with the merge and window sizes of a configuration. */
 EXAONE_MUST_USE exaone_status exaone_vision_plan_grids(const exaone_vision_config *config, const int64_t (*grids)[3],
