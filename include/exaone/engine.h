@@ -148,9 +148,9 @@ typedef struct exaone_progress {
 typedef bool exaone_progress_fn(void *ctx, const exaone_progress *progress);
 
 typedef struct exaone_session_options {
-    uint64_t n_ctx;                          /* most tokens the session may hold; 0: the model's longest, capped at 32768 */
-    uint64_t batch;                          /* most prompt tokens of one forward call; 0: 256. Never changes a result. */
-    exaone_dtype cache_type_k, cache_type_v; /* of keys and values in the cache */
+    uint64_t n_ctx; /* most tokens the session may hold; 0: the model's longest, capped at 32768 */
+    uint64_t batch; /* most prompt tokens of one forward call; 0: 256. Never changes a result. */
+    exaone_cache_type cache_type_k, cache_type_v; /* how keys and values are stored */
     bool draft; /* keep what drafts need (exaone_session_generate); ignored when the model has no draft module */
 } exaone_session_options;
 

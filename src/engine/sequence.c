@@ -8,14 +8,11 @@
 #include "base/error.h"
 #include "base/mem.h"
 
-exaone_status exaone_sequence_new(exaone_engine *e, const exaone_sequence_options *o, exaone_sequence **out,
-                                  exaone_error *err) {
+/* A sequence without a cache. */
+static exaone_status new_empty(exaone_engine *e, const exaone_sequence_options *o, exaone_sequence **out,
+                               exaone_error *err) {
+    size_t vocab = (size_t)e->config.vocab_size;
     *out = NULL;
-    size_t limit = (size_t)e->config.max_position_embeddings, vocab = (size_t)e->config.vocab_size;
-    if (o->n_ctx > limit) {
-        return exaone_fail(err, EXAONE_ERR_LIMIT, "context of %zu tokens: the model's limit is %zu", o->n_ctx, limit);
-    }
-    assert(o->n_ctx > 0 && o->chunk > 0);
     exaone_sequence *s = exaone_mem_array(1, sizeof *s);
     if (!s) {
         return exaone_fail_memory(err, "a sequence", sizeof *s);
@@ -29,12 +26,31 @@ exaone_status exaone_sequence_new(exaone_engine *e, const exaone_sequence_option
     s->logits = exaone_mem_array(vocab, sizeof *s->logits);
     s->spare_logits = exaone_mem_array(vocab, sizeof *s->logits);
     s->tail = s->drafts ? e->be->alloc(e->be, tail) : NULL;
-    exaone_status status = EXAONE_OK;
     if (!s->ids || !s->logits || !s->spare_logits || (s->drafts && !s->tail)) {
-        status = exaone_fail_memory(err, "a sequence", o->n_ctx * sizeof *s->ids + 2 * vocab * sizeof *s->logits + tail);
+        exaone_sequence_free(s);
+        return exaone_fail_memory(err, "a sequence", o->n_ctx * sizeof *s->ids + 2 * vocab * sizeof *s->logits + tail);
     }
+    *out = s;
+    return EXAONE_OK;
+}
+
+exaone_status exaone_sequence_new(exaone_engine *e, const exaone_sequence_options *o, exaone_sequence **out,
+                                  exaone_error *err) {
+    *out = NULL;
+    size_t limit = (size_t)e->config.max_position_embeddings;
+    if (o->n_ctx > limit) {
+        return exaone_fail(err, EXAONE_ERR_LIMIT, "context of %zu tokens: the model's limit is %zu", o->n_ctx, limit);
+    }
+    assert(o->n_ctx > 0 && o->chunk > 0);
+    exaone_sequence *s;
+    exaone_status status = new_empty(e, o, &s, err);
     if (status == EXAONE_OK) {
-        status = exaone_kv_cache_new(e->be, &e->config, o->n_ctx, o->chunk + EXAONE_MAX_DRAFT, &s->cache, err);
+        exaone_kv_options kv = {.n_ctx = o->n_ctx,
+                                .chunk = o->chunk,
+                                .slack = s->drafts ? EXAONE_MAX_DRAFT : 0,
+                                .k_type = exaone_cache_type_dtype(o->cache_type_k),
+                                .v_type = exaone_cache_type_dtype(o->cache_type_v)};
+        status = exaone_kv_cache_open(e->be, &e->config, &kv, &s->cache, err);
     }
     if (status != EXAONE_OK) {
         exaone_sequence_free(s);
@@ -73,10 +89,46 @@ void exaone_sequence_free(exaone_sequence *s) {
     free(s);
 }
 
+exaone_status exaone_sequence_fork(const exaone_sequence *from, exaone_sequence **out, exaone_error *err) {
+    exaone_sequence *s;
+    exaone_backend *be = from->e->be;
+    size_t hidden = (size_t)from->e->config.hidden_size, vocab = (size_t)from->e->config.vocab_size;
+    exaone_status status = new_empty(from->e, &from->options, &s, err);
+    *out = NULL;
+    if (status != EXAONE_OK) {
+        return status;
+    }
+    s->media = exaone_mem_array(from->n_media, sizeof *s->media);
+    status = s->media ? exaone_kv_cache_fork(from->cache, &s->cache, err)
+                      : exaone_fail_memory(err, "the media list", from->n_media * sizeof *s->media);
+    if (status != EXAONE_OK) {
+        exaone_sequence_free(s);
+        return status;
+    }
+    s->n_media = from->n_media;
+    for (size_t m = 0; m < s->n_media; m++) {
+        s->media[m] = from->media[m];
+        exaone_feature_cache_hold(&s->e->features, s->media[m].features);
+    }
+    memcpy(s->ids, from->ids, from->n_ids * sizeof *s->ids);
+    memcpy(s->logits, from->logits, vocab * sizeof *s->logits);
+    if (s->drafts) {
+        be->copy(be, s->tail, from->tail, EXAONE_TAIL_ROWS * hidden * sizeof *s->tail);
+    }
+    s->length = from->length;
+    s->n_ids = from->n_ids;
+    s->reused = from->reused;
+    s->mtp_length = from->mtp_length;
+    s->has_logits = from->has_logits;
+    s->pending = from->pending;
+    *out = s;
+    return EXAONE_OK;
+}
+
 void exaone_sequence_forget(exaone_sequence *s) {
     drop_media(s);
     s->length = s->n_ids = s->mtp_length = 0;
-    s->cache->length = 0;
+    exaone_kv_cache_truncate(s->cache, 0);
     s->has_logits = false;
     s->pending = s->mtp_next = -1;
 }
@@ -84,7 +136,7 @@ void exaone_sequence_forget(exaone_sequence *s) {
 void exaone_sequence_take_back(exaone_sequence *s, size_t n) {
     assert(n <= s->length && n >= s->mtp_length);
     s->length = s->n_ids = n;
-    s->cache->length = n;
+    exaone_kv_cache_truncate(s->cache, n);
 }
 
 /* ---- prompts ---- */
@@ -174,7 +226,7 @@ static void cut_back(exaone_sequence *s, size_t shared, size_t n_ids) {
         s->mtp_length = keep; /* entry keep - 1 was made with token keep, which stays the same */
     }
     s->length = keep;
-    s->cache->length = keep;
+    exaone_kv_cache_truncate(s->cache, keep);
 }
 
 exaone_status exaone_sequence_begin(exaone_sequence *s, const exaone_prompt *p, exaone_error *err) {

@@ -22,7 +22,7 @@ typedef struct exaone_sequence_options {
     size_t n_ctx; /* tokens it may hold, at least 1 */
     size_t chunk; /* most tokens of one forward call, at least 1 */
     bool drafts;  /* keep the state of the draft module; ignored when the model has none */
-    exaone_dtype cache_type_k, cache_type_v;
+    exaone_cache_type cache_type_k, cache_type_v;
 } exaone_sequence_options;
 
 enum { EXAONE_TAIL_ROWS = EXAONE_MAX_DRAFT + 1 };

@@ -211,8 +211,10 @@ static void place_features(exaone_step *st, const exaone_step_group *g, size_t r
     }
 }
 
+/* Room up to token n; waiting entries of the draft module are written too. */
 static exaone_status reserve(const exaone_sequence *s, size_t n, exaone_error *err) {
-    return exaone_kv_cache_reserve(s->cache, n, err);
+    size_t begin = s->drafts && s->mtp_length < s->length ? s->mtp_length : s->length;
+    return exaone_kv_cache_reserve_from(s->cache, begin, n, err);
 }
 
 static void want_logits(exaone_step *st, exaone_step_group *groups, size_t n_groups) {

@@ -196,7 +196,7 @@ static bool take_report(void *ctx, const exaone_progress *p) {
 static void test_vision_progress(void **state) {
     (void)state;
     exaone_error err = {0};
-    exaone_pixels a = picture(1, 4, 4, 1), b = picture(2, 4, 4, 2);
+    exaone_pixels a = picture(1, 4, 4, 11), b = picture(2, 4, 4, 12), c = picture(1, 4, 4, 13); /* none was seen before */
     exaone_prompt_media media[] = {{&a, false}, {&b, true}};
     int32_t ids[40];
     fill(ids, 40, 3);
@@ -220,6 +220,13 @@ static void test_vision_progress(void **state) {
     exaone_session_free(s);
 
     s = new_session();
+    reports again = {0};
+    assert_int_equal(exaone_session_sync(s, &p, take_report, &again, &err), EXAONE_OK);
+    assert_int_equal(again.total[0] + again.total[1], 0); /* pictures met again are not encoded again */
+    exaone_session_free(s);
+
+    s = new_session();
+    media[0].pixels = &c;
     reports stopping = {.stop_in_block = 1};
     assert_int_equal(exaone_session_sync(s, &p, take_report, &stopping, &err), EXAONE_ERR_CANCELLED);
     assert_non_null(strstr(err.message, "vision tower"));
@@ -229,6 +236,7 @@ static void test_vision_progress(void **state) {
     exaone_session_free(s);
     free(a.values);
     free(b.values);
+    free(c.values);
 }
 
 static void test_cancel(void **state) {
