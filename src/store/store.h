@@ -20,6 +20,8 @@
 
 typedef struct exaone_store exaone_store;
 
+enum { EXAONE_STORE_MAX_ENTRY = 1 << 30 }; /* bytes */
+
 typedef struct exaone_store_key {
     uint8_t bytes[32];
 } exaone_store_key;
