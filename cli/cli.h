@@ -126,6 +126,23 @@ void cli_tokenizer_close(cli_tokenizer *t);
         "--threads", "-t", OPT_INT, &(o).threads, 1, 512, "N", "threads (default: one per core)"                        \
     }
 
+/* ---- KV cache ---- */
+
+typedef struct cli_cache_options {
+    const char *type_k, *type_v; /* NULL: the library's choice */
+} cli_cache_options;
+
+#define CLI_CACHE_TYPE_OPTIONS(o)                                                                                           \
+    {"--cache-type-k", NULL, OPT_TEXT, &(o).type_k, 0, 0, "TYPE", "how keys are kept: f32, f16, bf16, q8_0 (default f16)"}, \
+    {                                                                                                                       \
+        "--cache-type-v", NULL, OPT_TEXT, &(o).type_v, 0, 0, "TYPE", "how values are kept, likewise"                        \
+    }
+
+/* The types that are meant. Returns -1, or an exit code with the message printed. */
+int cli_cache_types(const char *command, const cli_cache_options *o, exaone_cache_type *k, exaone_cache_type *v);
+/* Says what a session of these options takes; false, with the message printed, when the machine cannot hold it. */
+bool cli_memory_check(const exaone_engine *engine, const exaone_session_options *options);
+
 /* The signal's number after Ctrl-C or SIGTERM, from cli_catch_interrupt on; the second one ends the process. */
 extern volatile int cli_interrupted;
 void cli_catch_interrupt(void);

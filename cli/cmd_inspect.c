@@ -28,18 +28,23 @@ int cmd_inspect(int argc, char **argv) {
     const char *model = NULL, *mmproj = NULL;
     int64_t n_ctx = 0;
     bool json = false, tensors = false;
+    cli_cache_options cache = {0};
     const cli_option options[] = {
         {"--model", "-m", OPT_TEXT, &model, 0, 0, "PATH", "the same as the argument, or a pulled REPO[:QUANT]"},
         {"--mmproj", NULL, OPT_TEXT, &mmproj, 0, 0, "FILE",
          "GGUF file of the vision tower (default: the one beside the model)"},
         {"--ctx", "-c", OPT_INT, &n_ctx, 1, 1 << 30, "TOKENS",
          "context whose memory is shown (default: the model's longest)"},
+        CLI_CACHE_TYPE_OPTIONS(cache),
         {"--tensors", NULL, OPT_FLAG, &tensors, 0, 0, NULL, "list every tensor too"},
         {"--json", NULL, OPT_FLAG, &json, 0, 0, NULL, "for programs; always with the tensors"},
     };
     cli_command_line line;
     int code = cli_options_parse("inspect", options, CLI_COUNT(options), argc, argv, &line);
     exaone_inspect_options o = {.mmproj = mmproj, .n_ctx = (uint64_t)n_ctx, .json = json, .tensors = tensors};
+    if (code < 0) {
+        code = cli_cache_types("inspect", &cache, &o.cache_type_k, &o.cache_type_v);
+    }
     if (code < 0) {
         code = line.n_words > 1 || (line.n_words && model)
                    ? cli_usage("inspect", "unexpected argument %s: one FILE or DIR", line.words[line.n_words - 1])

@@ -77,10 +77,11 @@ typedef struct exaone_generation_defaults {
 EXAONE_API const exaone_generation_defaults *exaone_engine_generation_defaults(const exaone_engine *engine);
 
 typedef struct exaone_inspect_options {
-    const char *mmproj; /* as exaone_engine_options */
-    uint64_t n_ctx;     /* context whose memory is shown; 0: the model's longest */
-    bool json;          /* for programs, with everything; else text for people */
-    bool tensors;       /* list the tensors in the text too */
+    const char *mmproj;                           /* as exaone_engine_options */
+    uint64_t n_ctx;                               /* context whose memory is shown; 0: the model's longest */
+    bool json;                                    /* for programs, with everything; else text for people */
+    bool tensors;                                 /* list the tensors in the text too */
+    exaone_cache_type cache_type_k, cache_type_v; /* of the context's keys and values */
 } exaone_inspect_options;
 
 /* A description of the model: sizes, memory needed for a context, configuration, tensors with type and shape. Works without
@@ -156,6 +157,18 @@ typedef struct exaone_session_options {
 
 /* The defaults: everything 0, and the cache types that the library recommends. */
 EXAONE_API void exaone_session_options_default(exaone_session_options *options);
+
+/* What a session takes once its context is full; weights are not in it (they are mapped) nor are images. */
+typedef struct exaone_memory_need {
+    uint64_t n_ctx;                      /* tokens */
+    uint64_t kv_cache, workspace, total; /* bytes */
+} exaone_memory_need;
+/* `options` may be NULL. Errors: EXAONE_ERR_LIMIT: the sizes wrap. */
+EXAONE_API EXAONE_MUST_USE exaone_status exaone_session_memory(const exaone_engine *engine,
+                                                               const exaone_session_options *options,
+                                                               exaone_memory_need *out, exaone_error *err);
+/* Bytes that this machine, or the control group that the process is in, can still give; UINT64_MAX when it does not say. */
+EXAONE_API uint64_t exaone_memory_available(void);
 
 /* `options` may be NULL. Errors: EXAONE_ERR_ARGUMENT, _LIMIT, _MEMORY. Owned by the caller: exaone_session_free. */
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_session_open(exaone_engine *engine, const exaone_session_options *options,

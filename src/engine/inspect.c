@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "engine/engine_internal.h"
+#include "engine/memory.h"
 #include "model/quantization.h"
 
 enum { MAX_REPORT = 64 << 20 };
@@ -48,6 +49,12 @@ static void size(report *r, const char *name, uint64_t bytes) {
 static void flag(report *r, const char *name, bool x) {
     exaone_buf_printf(&r->b, r->json ? "%s\"%s\": %s" : "%s  %-32s %s\n", r->json && !r->first ? ", " : "", name,
                       x ? "true" : "false");
+    r->first = false;
+}
+
+/* A word that needs no escapes. */
+static void text(report *r, const char *name, const char *word) {
+    exaone_buf_printf(&r->b, r->json ? "%s\"%s\": \"%s\"" : "%s  %-32s %s\n", r->json && !r->first ? ", " : "", name, word);
     r->first = false;
 }
 
@@ -203,6 +210,7 @@ static void tensors(report *r, const exaone_config *c, const exaone_weights *w) 
 typedef struct {
     uint64_t part[EXAONE_PART_COUNT], weights, files, n_ctx, workspace, vision, total;
     exaone_kv_bytes kv;
+    exaone_cache_type k_type, v_type;
     size_t n_tensors;
     char types[256]; /* "BF16 300, F32 12" */
 } model_sizes;
@@ -235,8 +243,10 @@ static uint64_t sum(uint64_t a, uint64_t b) {
 }
 
 /* Without a configuration (`c` NULL): the weights only. */
-static void measure(const exaone_config *c, const exaone_weights *w, uint64_t n_ctx, model_sizes *m) {
+static void measure(const exaone_config *c, const exaone_weights *w, const exaone_inspect_options *o, model_sizes *m) {
     *m = (model_sizes){.files = exaone_weights_mapped_bytes(w), .n_tensors = exaone_weights_count(w)};
+    m->k_type = o->cache_type_k;
+    m->v_type = o->cache_type_v;
     for (size_t i = 0; i < m->n_tensors; i++) {
         exaone_weight t = exaone_weights_at(w, i);
         m->part[t.part] += t.bytes;
@@ -246,11 +256,12 @@ static void measure(const exaone_config *c, const exaone_weights *w, uint64_t n_
     if (!c) {
         return;
     }
-    m->n_ctx = n_ctx ? n_ctx : (uint64_t)c->max_position_embeddings;
-    m->kv = exaone_config_kv_bytes(c, m->n_ctx, EXAONE_PREFILL_CHUNK, EXAONE_KV_PAGE, sizeof(float));
-    uint64_t logits = 2 * (uint64_t)c->vocab_size * sizeof(float); /* on both sides */
-    m->workspace = sum(sum(exaone_workspace_bytes(c, EXAONE_PREFILL_CHUNK), logits),
-                       m->n_ctx < UINT64_MAX / 4 ? 4 * m->n_ctx : UINT64_MAX);
+    m->n_ctx = o->n_ctx ? o->n_ctx : (uint64_t)c->max_position_embeddings;
+    exaone_session_options session = {.n_ctx = m->n_ctx};
+    session.cache_type_k = exaone_cache_type_dtype(m->k_type);
+    session.cache_type_v = exaone_cache_type_dtype(m->v_type);
+    m->kv = exaone_session_kv_bytes(c, &session);
+    m->workspace = exaone_session_workspace_bytes(c, &session);
     m->vision = c->has_vision ? exaone_vision_bytes(c, EXAONE_MAX_VISION_PATCHES) : 0;
     m->total = sum(sum(m->weights, m->kv.total), sum(m->workspace, m->vision));
 }
@@ -280,6 +291,8 @@ static void sizes(report *r, const model_sizes *m) {
     }
     section(r, "memory", false);
     number(r, "context_tokens", (double)m->n_ctx, true);
+    text(r, "cache_type_k", exaone_cache_type_name(m->k_type));
+    text(r, "cache_type_v", exaone_cache_type_name(m->v_type));
     size(r, "weights_bytes", m->weights);
     size(r, "kv_cache_full_layers_bytes", m->kv.full);
     size(r, "kv_cache_sliding_layers_bytes", m->kv.sliding);
@@ -297,7 +310,7 @@ static void describe(report *r, const char *path, const exaone_config *c, const 
     const char *format = exaone_weights_get_format(w) == EXAONE_WEIGHTS_GGUF ? "gguf" : "safetensors";
     const char *projector = exaone_weights_mmproj_path(w);
     model_sizes m;
-    measure(c, w, o->n_ctx, &m);
+    measure(c, w, o, &m);
     exaone_buf_puts(&r->b, r->json ? "{\"path\": " : "path    ");
     if (r->json) {
         exaone_json_put_string(&r->b, path, strlen(path));
@@ -348,6 +361,10 @@ exaone_status exaone_inspect(const char *path, const exaone_inspect_options *opt
     exaone_weights *w = NULL;
     exaone_config c = {0};
     exaone_error fault = {0};
+    if (!exaone_cache_type_name(o->cache_type_k) || !exaone_cache_type_name(o->cache_type_v)) {
+        return exaone_fail(err, EXAONE_ERR_ARGUMENT, "cache types %d and %d: one is not in 0 .. %d", (int)o->cache_type_k,
+                           (int)o->cache_type_v, EXAONE_CACHE_TYPE_COUNT - 1);
+    }
     exaone_status s = exaone_weights_open(path, o->mmproj, &w, err);
     if (s != EXAONE_OK) {
         return s;

@@ -176,12 +176,15 @@ static uint64_t plus(uint64_t a, uint64_t b) {
     return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
-exaone_kv_bytes exaone_config_kv_bytes(const exaone_config *config, uint64_t n_ctx, uint64_t chunk, uint64_t page,
-                                       uint64_t element_bytes) {
-    uint64_t window = config->sliding_window > 0 ? plus((uint64_t)config->sliding_window, chunk) : UINT64_MAX;
+exaone_kv_bytes exaone_config_kv_bytes(const exaone_config *config, uint64_t n_ctx, uint64_t extra, uint64_t page,
+                                       exaone_dtype k_type, exaone_dtype v_type) {
+    uint64_t window = config->sliding_window > 0 ? plus((uint64_t)config->sliding_window, extra) : UINT64_MAX;
     uint64_t ring = window < n_ctx ? window : n_ctx;
-    uint64_t per_page =
-        times(2 * (uint64_t)config->num_key_value_heads * (uint64_t)config->head_dim, times(page, element_bytes));
+    size_t k = 0, v = 0;
+    bool fits = exaone_dtype_row_bytes(k_type, (uint64_t)config->head_dim, &k) &&
+                exaone_dtype_row_bytes(v_type, (uint64_t)config->head_dim, &v);
+    uint64_t row = fits ? plus(k, v) : UINT64_MAX;
+    uint64_t per_page = times(times(row, page), (uint64_t)config->num_key_value_heads);
     uint64_t whole = times(n_ctx / page + (n_ctx % page != 0), per_page);
     uint64_t part = times(ring / page + (ring % page != 0), per_page);
     uint64_t n_sliding = 0;

@@ -85,13 +85,17 @@ EXAONE_MUST_USE exaone_status exaone_config_parse(const char *path, const char *
                                                   const char *generation, size_t n_generation, exaone_config *config,
                                                   exaone_error *err);
 
-/* Bytes of the KV cache for n_ctx tokens of one sequence: full layers hold all, sliding ones and the MTP layer at most
- * sliding_window + chunk, in pages of `page` tokens; k and v have `element_bytes` per number. UINT64_MAX when it does not
- * fit. */
+/* Bytes of the KV cache of one sequence of n_ctx tokens, in pages of `page` tokens:
+ *
+ *   full layers, each   ceil(n_ctx / page) pages
+ *   sliding ones, MTP   ceil(min(n_ctx, sliding_window + extra) / page) pages, extra = chunk and slack (kv_cache.h)
+ *   a page              page * num_key_value_heads * (bytes of head_dim numbers of k_type + of v_type)
+ *
+ * UINT64_MAX when it does not fit, or when head_dim is no multiple of a type's block. */
 typedef struct exaone_kv_bytes {
     uint64_t full, sliding, mtp, total;
 } exaone_kv_bytes;
-exaone_kv_bytes exaone_config_kv_bytes(const exaone_config *config, uint64_t n_ctx, uint64_t chunk, uint64_t page,
-                                       uint64_t element_bytes);
+exaone_kv_bytes exaone_config_kv_bytes(const exaone_config *config, uint64_t n_ctx, uint64_t extra, uint64_t page,
+                                       exaone_dtype k_type, exaone_dtype v_type);
 
 #endif

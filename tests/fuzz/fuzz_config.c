@@ -38,7 +38,7 @@ static void check(const exaone_config *c) {
     if (c->has_vision && (c->vision.hidden_size % c->vision.num_heads != 0 || c->vision.out_hidden_size != c->hidden_size)) {
         abort();
     }
-    exaone_config_kv_bytes(c, UINT64_MAX / 2, 512, 64, 4);
+    exaone_config_kv_bytes(c, UINT64_MAX / 2, 512, 64, EXAONE_Q8_0, EXAONE_F32);
     if (c->quantization) {
         const exaone_weight_scheme *s = exaone_quantization_scheme(
             c->quantization, "model.language_model.layers.3.mlp.up_proj", "model.layers.3.mlp.up_proj");

@@ -122,14 +122,17 @@ static void the_released_configuration(void **state) {
     assert_true(g->has_do_sample && g->do_sample && g->has_top_p && g->top_p == 0.95 && g->presence_penalty == 1.5);
     assert_false(g->has_top_k || g->has_min_p || g->has_repetition_penalty || g->has_max_new_tokens);
     /* 64 KiB per token for the 16 full layers in bf16, and 768 MiB for the 48 windows of 4096 tokens */
-    exaone_kv_bytes kv = exaone_config_kv_bytes(&c, 262144, 0, 64, 2);
+    exaone_kv_bytes kv = exaone_config_kv_bytes(&c, 262144, 0, 64, EXAONE_BF16, EXAONE_F16);
     assert_int_equal(kv.full, 16ull << 30);
     assert_int_equal(kv.sliding, 768ull << 20);
     assert_int_equal(kv.mtp, 16ull << 20);
     assert_int_equal(kv.total, kv.full + kv.sliding + kv.mtp);
-    kv = exaone_config_kv_bytes(&c, 65, 512, 64, 4); /* two pages of 64 everywhere */
+    kv = exaone_config_kv_bytes(&c, 65, 512, 64, EXAONE_F32, EXAONE_F32); /* two pages of 64 everywhere */
     assert_int_equal(kv.total, 65ull * 128 * 8 * 128 * 2 * 4);
-    assert_int_equal(exaone_config_kv_bytes(&c, UINT64_MAX, 0, 64, 4).total, UINT64_MAX);
+    assert_int_equal(exaone_config_kv_bytes(&c, UINT64_MAX, 0, 64, EXAONE_F32, EXAONE_F32).total, UINT64_MAX);
+    kv = exaone_config_kv_bytes(&c, 262144, 264, 64, EXAONE_Q8_0, EXAONE_F16); /* 4360 slots: 69 pages of 64 */
+    assert_int_equal(kv.full, 16ull * 262144 * 8 * (136 + 256));
+    assert_int_equal(kv.sliding, 48ull * 69 * 64 * 8 * (136 + 256));
     exaone_config_release(&c);
     exaone_config_release(&c);
 }
