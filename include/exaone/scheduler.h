@@ -36,6 +36,9 @@ typedef struct exaone_scheduler_options {
     size_t batch_rows;    /* most rows (tokens) of one step, max_sequences .. 4096; 0: 256, or max_sequences if more */
     size_t max_queued;    /* requests that may wait for a sequence; 0: 256 */
     double step_seconds;  /* a step that somebody waits for his next token in should not take longer; 0: 0.2 */
+    exaone_cache_type cache_type_k, cache_type_v; /* of keys and values in the caches */
+    size_t draft;  /* tokens guessed per reply and step by the model's draft module; 0: what measures fastest */
+    bool no_draft; /* none, and no memory for them */
 } exaone_scheduler_options;
 
 /* Starts the thread. `options` may be NULL. The engine must outlive the scheduler. Errors: EXAONE_ERR_ARGUMENT, _LIMIT,
@@ -110,8 +113,8 @@ EXAONE_API EXAONE_MUST_USE exaone_status exaone_scheduler_submit(exaone_schedule
                                                                  const exaone_request_params *params, exaone_request **out,
                                                                  exaone_error *err);
 
-/* Ends the request before the next step; at most the callback that is running now still finishes, then only on_done comes.
- * Does not wait. Nothing happens when it has ended already. */
+/* Ends the request before the next step: at most the one callback that is being made still comes, then only on_done. Does not
+ * wait. Nothing happens when it has ended already. */
 EXAONE_API void exaone_request_cancel(exaone_request *request);
 
 /* Waits until on_done has returned. *reply may be NULL. Returns the reply's status with its message. A callback of an
