@@ -115,8 +115,8 @@ static exaone_status new_sequence(exaone_scheduler *s, exaone_sequence **out, ex
         .n_ctx = (size_t)s->options.n_ctx,
         .chunk = s->options.batch_rows < EXAONE_PREFILL_CHUNK ? s->options.batch_rows : EXAONE_PREFILL_CHUNK,
         .drafts = s->drafts,
-        .cache_type_k = exaone_cache_type_dtype(s->options.cache_type_k),
-        .cache_type_v = exaone_cache_type_dtype(s->options.cache_type_v),
+        .cache_type_k = s->options.cache_type_k,
+        .cache_type_v = s->options.cache_type_v,
     };
     return exaone_sequence_new(s->e, &o, out, err);
 }
@@ -268,18 +268,16 @@ static void choose_next(exaone_scheduler *s, exaone_slot *slot, const float *log
     }
 }
 
-/* Decides about the drafts of a step. */
+/* Decides about the drafts of a step. Logits that are no numbers end the list; choosing from them reports it. */
 static void take_verified(exaone_scheduler *s, exaone_slot *slot, const float *logits) {
     exaone_request *r = slot->request;
-    exaone_error err = {0};
+    exaone_draft_options stops = {.stop_ids = r->stop_ids, .n_stop_ids = r->n_stop_ids};
     int32_t ids[EXAONE_MAX_DRAFT];
     size_t n = 0, vocab = (size_t)s->e->config.vocab_size;
-    bool ended = false;
-    exaone_status status = exaone_generate_verify(slot->seq, slot->sampler, slot->drafts, slot->n_drafts, logits,
-                                                  r->stop_ids, r->n_stop_ids, ids, &n, &ended, &err);
+    exaone_generate_verify(slot->seq, slot->sampler, slot->drafts, slot->n_drafts, logits, &stops, ids, &n);
+    slot->n_accepted = n;
     r->reply.drafted += slot->n_drafts;
     r->reply.accepted += n;
-    slot->n_accepted = n;
     pthread_mutex_lock(&s->lock);
     s->stats.drafted += slot->n_drafts;
     s->stats.accepted += n;
@@ -289,11 +287,7 @@ static void take_verified(exaone_scheduler *s, exaone_slot *slot, const float *l
             return;
         }
     }
-    if (status != EXAONE_OK) {
-        finish(s, slot, EXAONE_FINISH_ERROR, &err);
-    } else {
-        choose_next(s, slot, slot->seq->logits);
-    }
+    choose_next(s, slot, slot->seq->logits);
 }
 
 /* ---- one step ---- */
@@ -438,7 +432,7 @@ static void run_each(exaone_scheduler *s, size_t n) {
 
 typedef struct {
     size_t replies, prompt_rows, reply_rows;
-    double draft_seconds, seconds; /* of all, of both */
+    double seconds;
 } measured;
 
 /* What a step teaches: the size of chunks, the worth of drafts, the numbers for callers. */
@@ -449,8 +443,7 @@ static void learn(exaone_scheduler *s, size_t n, const measured *m) {
     }
     for (size_t i = 0; m->prompt_rows == 0 && s->drafts && i < n; i++) { /* rows of prompts would blur the costs */
         exaone_slot *slot = s->planned[i];
-        exaone_draft_observe(control_of(s, m->replies), slot->n_drafts, slot->n_accepted, m->draft_seconds,
-                             m->seconds - m->draft_seconds);
+        exaone_draft_observe(control_of(s, m->replies), slot->n_drafts, slot->n_accepted, m->seconds);
     }
     s->rate_tokens /= 1 + since / 2;
     s->rate_seconds = (s->rate_seconds + since) / (1 + since / 2);
@@ -481,7 +474,6 @@ static bool step(exaone_scheduler *s) {
     }
     double begin = exaone_scheduler_clock();
     make_drafts(s, n);
-    double drafted = exaone_scheduler_clock();
     for (size_t i = 0; i < n; i++) {
         exaone_error err = {0};
         exaone_slot *slot = s->planned[i];
@@ -497,9 +489,7 @@ static bool step(exaone_scheduler *s) {
         forget_idle(s);
         status = exaone_step_run(&s->step, s->groups, n_groups, NULL);
     }
-    double end = exaone_scheduler_clock();
-    m.draft_seconds = drafted - begin;
-    m.seconds = end - begin;
+    m.seconds = exaone_scheduler_clock() - begin;
     if (status != EXAONE_OK) {
         run_each(s, n_groups);
     }
