@@ -258,8 +258,8 @@ static void measure(const exaone_config *c, const exaone_weights *w, const exaon
     }
     m->n_ctx = o->n_ctx ? o->n_ctx : (uint64_t)c->max_position_embeddings;
     exaone_session_options session = {.n_ctx = m->n_ctx};
-    session.cache_type_k = exaone_cache_type_dtype(m->k_type);
-    session.cache_type_v = exaone_cache_type_dtype(m->v_type);
+    session.cache_type_k = m->k_type;
+    session.cache_type_v = m->v_type;
     m->kv = exaone_session_kv_bytes(c, &session);
     m->workspace = exaone_session_workspace_bytes(c, &session);
     m->vision = c->has_vision ? exaone_vision_bytes(c, EXAONE_MAX_VISION_PATCHES) : 0;

@@ -23,7 +23,8 @@ static uint64_t plus(uint64_t a, uint64_t b) {
 
 exaone_kv_bytes exaone_session_kv_bytes(const exaone_config *c, const exaone_session_options *o) {
     uint64_t extra = plus(exaone_session_chunk(o), EXAONE_MAX_DRAFT);
-    return exaone_config_kv_bytes(c, exaone_session_context(c, o), extra, EXAONE_KV_PAGE, o->cache_type_k, o->cache_type_v);
+    return exaone_config_kv_bytes(c, exaone_session_context(c, o), extra, EXAONE_KV_PAGE,
+                                  exaone_cache_type_dtype(o->cache_type_k), exaone_cache_type_dtype(o->cache_type_v));
 }
 
 uint64_t exaone_session_workspace_bytes(const exaone_config *c, const exaone_session_options *o) {
@@ -38,8 +39,7 @@ uint64_t exaone_session_workspace_bytes(const exaone_config *c, const exaone_ses
 
 exaone_status exaone_session_memory(const exaone_engine *engine, const exaone_session_options *options,
                                     exaone_memory_need *out, exaone_error *err) {
-    exaone_session_options defaults = {.cache_type_k = exaone_cache_type_dtype(EXAONE_CACHE_DEFAULT),
-                                       .cache_type_v = exaone_cache_type_dtype(EXAONE_CACHE_DEFAULT)};
+    static const exaone_session_options defaults = {0};
     const exaone_session_options *o = options ? options : &defaults;
     *out = (exaone_memory_need){.n_ctx = exaone_session_context(&engine->config, o)};
     out->kv_cache = exaone_session_kv_bytes(&engine->config, o).total;
