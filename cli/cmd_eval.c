@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/error.h"
 #include "corpus.h"
 
 enum { CASE_TOKENS = 160 };
@@ -27,6 +28,10 @@ static exaone_status chunk_loss(exaone_engine *e, const int32_t *ids, size_t n, 
         float mean;
         memcpy(&mean, loss->data, sizeof mean);
         *sum += (double)mean * (double)(n - 1);
+        if (!isfinite(mean)) {
+            s = exaone_fail(err, EXAONE_ERR_NUMERIC,
+                            "the model's predictions hold NaN or infinity: its weights are damaged");
+        }
     }
     exaone_tensors_free(out);
     return s;

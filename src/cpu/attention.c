@@ -55,7 +55,7 @@ static void online_block(online *o, const float *keys, const float *values, size
 
 static void online_end(online *o) {
     for (size_t g = 0; g < o->group; g++) {
-        float inverse = o->sum[g] > 0 ? 1.0f / o->sum[g] : 0.0f;
+        float inverse = o->sum[g] == 0 ? 0.0f : 1.0f / o->sum[g]; /* NaN stays NaN */
         for (size_t d = 0; d < o->head_dim; d++) {
             o->out[g * o->head_dim + d] *= inverse;
         }
@@ -122,7 +122,7 @@ static void put_probs(const online *o, const attention_job *j, size_t r, size_t 
         for (size_t g = 0; g < o->group; g++) {
             float *p = a->probs + (r * a->num_attention_heads + kv_head * o->group + g) * a->probs_keys + at;
             for (size_t i = 0; i < b.end - b.start; i++) {
-                p[i] = o->sum[g] > 0 ? expf(scores[g * EXAONE_KV_PAGE + i] * o->scale - o->max[g]) / o->sum[g] : 0.0f;
+                p[i] = o->sum[g] == 0 ? 0.0f : expf(scores[g * EXAONE_KV_PAGE + i] * o->scale - o->max[g]) / o->sum[g];
             }
         }
         at = b.end;

@@ -166,6 +166,25 @@ static void test_softmax_of_nothing(void **state) {
     }
 }
 
+/* A NaN among the scores, or nothing else: the sum is NaN, whichever lane it is in. */
+static void test_softmax_keeps_nan(void **state) {
+    (void)state;
+    for (const char *const *level = exaone_kernels_levels(); *level; level++) {
+        exaone_kernels k;
+        exaone_kernels_init(&k, *level);
+        for (int at = 0; at < 20; at++) {
+            for (int rest = 0; rest < 2; rest++) {
+                float x[19], m = rest ? -INFINITY : 1;
+                for (int i = 0; i < 19; i++) {
+                    x[i] = i == at || at == 19 ? NAN : rest ? -INFINITY : (float)i;
+                }
+                assert_true(isnan(k.softmax_exp(x, 19, 0.5f, &m)));
+                assert_true(at == 19 || isnan(x[at]));
+            }
+        }
+    }
+}
+
 static void test_silu_extremes(void **state) {
     (void)state;
     for (const char *const *level = exaone_kernels_levels(); *level; level++) {
@@ -185,8 +204,11 @@ static void test_unknown_level(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_matmul), cmocka_unit_test(test_elementwise),
-                                       cmocka_unit_test(test_softmax_of_nothing), cmocka_unit_test(test_silu_extremes),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_matmul),
+                                       cmocka_unit_test(test_elementwise),
+                                       cmocka_unit_test(test_softmax_of_nothing),
+                                       cmocka_unit_test(test_softmax_keeps_nan),
+                                       cmocka_unit_test(test_silu_extremes),
                                        cmocka_unit_test(test_unknown_level)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

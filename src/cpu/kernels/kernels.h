@@ -32,17 +32,18 @@ typedef struct exaone_q8_weights {
 } exaone_q8_weights;
 
 /* One line per kernel: name, type of its parameters. */
-#define EXAONE_KERNELS(K)                                                                                               \
-    K(matmul_f32, void, (float *, size_t, const float *, size_t, size_t, const void *, const float *, size_t, size_t))  \
-    K(matmul_bf16, void, (float *, size_t, const float *, size_t, size_t, const void *, const float *, size_t, size_t)) \
-    K(matmul_f16, void, (float *, size_t, const float *, size_t, size_t, const void *, const float *, size_t, size_t))  \
-    /* out = w * x / sqrt(mean(x^2) + eps) over n values; out may be x */                                               \
-    K(rms_norm, void, (float *out, const float *x, const float *w, size_t n, float eps))                                \
-    /* gate = gate / (1 + exp(-gate)) * up */                                                                           \
-    K(silu_mul, void, (float *gate, const float *up, size_t n))                                                         \
-    /* *max = m = max(*max, scale * x); x = exp(scale * x - m), returns the sum; all 0 when m is -infinity; n >= 1 */   \
-    K(softmax_exp, float, (float *x, size_t n, float scale, float *max))                                                \
-    /* out[d] += sum_j p[j] * v[j * n_dim + d], j < n in rising order */                                                \
+#define EXAONE_KERNELS(K)                                                                                                 \
+    K(matmul_f32, void, (float *, size_t, const float *, size_t, size_t, const void *, const float *, size_t, size_t))    \
+    K(matmul_bf16, void, (float *, size_t, const float *, size_t, size_t, const void *, const float *, size_t, size_t))   \
+    K(matmul_f16, void, (float *, size_t, const float *, size_t, size_t, const void *, const float *, size_t, size_t))    \
+    /* out = w * x / sqrt(mean(x^2) + eps) over n values; out may be x */                                                 \
+    K(rms_norm, void, (float *out, const float *x, const float *w, size_t n, float eps))                                  \
+    /* gate = gate / (1 + exp(-gate)) * up */                                                                             \
+    K(silu_mul, void, (float *gate, const float *up, size_t n))                                                           \
+    /* *max = m = max(*max, scale * x); x = exp(scale * x - m), returns the sum; all 0 when m is -infinity; n >= 1. A NaN \
+     * is passed over by max and stays in x and in the sum */                                                             \
+    K(softmax_exp, float, (float *x, size_t n, float scale, float *max))                                                  \
+    /* out[d] += sum_j p[j] * v[j * n_dim + d], j < n in rising order */                                                  \
     K(weighted_sum, void, (float *out, const float *p, const float *v, size_t n, size_t n_dim))
 
 /* Kernels of block types; n is a multiple of 32. */

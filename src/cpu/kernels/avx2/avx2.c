@@ -169,9 +169,13 @@ static float softmax_exp(float *x, size_t n, float scale, float *max) {
         top = x[i] > top ? x[i] : top;
     }
     *max = top;
-    if (top == -INFINITY) {
-        memset(x, 0, n * sizeof *x);
-        return 0;
+    if (top == -INFINITY) { /* nothing but -infinity and NaN, which must not be lost */
+        float nothing = 0;
+        for (i = 0; i < n; i++) {
+            x[i] = x[i] == top ? 0 : x[i];
+            nothing += x[i];
+        }
+        return nothing;
     }
     __m256 m = _mm256_set1_ps(top), acc = _mm256_setzero_ps();
     for (i = 0; i + 8 <= n; i += 8) {

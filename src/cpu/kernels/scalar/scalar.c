@@ -59,7 +59,7 @@ static float softmax_exp(float *x, size_t n, float scale, float *max) {
     *max = m;
     double sum = 0;
     for (size_t i = 0; i < n; i++) {
-        x[i] = m == -INFINITY ? 0 : expf(x[i] - m);
+        x[i] = m != -INFINITY ? expf(x[i] - m) : x[i] == m ? 0 : x[i]; /* a NaN stays one */
         sum += (double)x[i];
     }
     return (float)sum;
