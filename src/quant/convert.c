@@ -17,6 +17,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "quant/metadata.h"
+#include "quant/place.h"
 #include "quant/plan.h"
 #include "quant/stream.h"
 #include "weights/gguf_writer.h"
@@ -147,19 +148,6 @@ static exaone_status mmproj_path(const job *j, char **out) {
     return EXAONE_OK;
 }
 
-static bool is_source(const job *j, const struct stat *which) {
-    const char *before = NULL;
-    for (size_t i = 0; i < exaone_weights_count(j->weights); i++) {
-        const char *file = exaone_weights_at(j->weights, i).file;
-        struct stat st;
-        if (file != before && stat(file, &st) == 0 && st.st_dev == which->st_dev && st.st_ino == which->st_ino) {
-            return true;
-        }
-        before = file;
-    }
-    return false;
-}
-
 static exaone_status check_target(const job *j, const char *path) {
     struct stat st;
     if (stat(path, &st) != 0) {
@@ -168,8 +156,9 @@ static exaone_status check_target(const job *j, const char *path) {
     if (S_ISDIR(st.st_mode)) {
         return exaone_fail(j->err, EXAONE_ERR_ARGUMENT, "%s is a folder; the target is a file name ending in .gguf", path);
     }
-    if (is_source(j, &st)) {
-        return exaone_fail(j->err, EXAONE_ERR_ARGUMENT, "%s is the source; a model is not written over itself", path);
+    const char *role = exaone_place_role(j->weights, j->source, j->o->imatrix, path);
+    if (role) {
+        return exaone_fail(j->err, EXAONE_ERR_ARGUMENT, "%s is %s; what is read is not written over", path, role);
     }
     return j->o->force ? EXAONE_OK
                        : exaone_fail(j->err, EXAONE_ERR_ARGUMENT, "%s is there already (%lld bytes) and force is not set",
@@ -207,7 +196,8 @@ static size_t split(const job *j, size_t n_text, target *targets) {
 /* True when the mmproj file was not asked for by name and is there already. */
 static bool keep_mmproj(const job *j, const char *path) {
     struct stat st;
-    if (j->o->mmproj_out || stat(path, &st) != 0 || (j->o->force && !is_source(j, &st))) {
+    if (j->o->mmproj_out || stat(path, &st) != 0 ||
+        (j->o->force && !exaone_place_role(j->weights, j->source, j->o->imatrix, path))) {
         return false;
     }
     char text[512];
@@ -261,7 +251,7 @@ static exaone_status name_targets(job *j) {
     for (size_t i = 0; i < j->n_targets && status == EXAONE_OK; i++) {
         status = check_target(j, j->targets[i].path);
         for (size_t k = 0; k < i && status == EXAONE_OK; k++) {
-            if (strcmp(j->targets[i].path, j->targets[k].path) == 0) {
+            if (exaone_place_same(j->targets[i].path, j->targets[k].path)) {
                 status = exaone_fail(j->err, EXAONE_ERR_ARGUMENT, "%s is meant for both the text file and the mmproj file",
                                      j->targets[i].path);
             }

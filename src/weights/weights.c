@@ -200,6 +200,10 @@ const char *exaone_weights_mmproj_path(const exaone_weights *w) {
     return file ? file->path : NULL;
 }
 
+const char *exaone_weights_path(const exaone_weights *w, size_t i) {
+    return i < w->n_files ? w->files[i].path : NULL;
+}
+
 size_t exaone_weights_mmproj_candidates(const exaone_weights *w) {
     return w->mmproj_candidates;
 }

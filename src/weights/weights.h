@@ -65,7 +65,8 @@ const char *exaone_weights_dir(const exaone_weights *w);
 /* GGUF metadata; NULL for safetensors (mmproj: NULL when there is none). */
 const exaone_gguf *exaone_weights_gguf(const exaone_weights *w);
 const exaone_gguf *exaone_weights_mmproj(const exaone_weights *w);
-const char *exaone_weights_mmproj_path(const exaone_weights *w); /* NULL when there is none */
+const char *exaone_weights_mmproj_path(const exaone_weights *w);    /* NULL when there is none */
+const char *exaone_weights_path(const exaone_weights *w, size_t i); /* of the i-th file; NULL behind the last */
 /* How many files it was chosen from when it was found, not named; 0 otherwise. */
 size_t exaone_weights_mmproj_candidates(const exaone_weights *w);
 uint64_t exaone_weights_mapped_bytes(const exaone_weights *w);

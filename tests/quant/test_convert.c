@@ -16,6 +16,7 @@
 #include "exaone/quantize.h"
 #include "model/config.h"
 #include "quant/encode.h"
+#include "quant/imatrix.h"
 #include "weights/gguf.h"
 #include "weights/weights.h"
 
@@ -389,6 +390,14 @@ static void targets_that_are_refused(void **state) {
     const char *link = in("targets", "link.gguf");
     assert_int_equal(symlink(a, link), 0);
     refused(a, link, o, EXAONE_ERR_ARGUMENT, "is the source");
+    o.no_mmproj = false; /* one file under two spellings */
+    o.force = false;
+    o.mmproj_out = in("targets", "../targets/same.gguf");
+    refused(TINY, in("targets", "same.gguf"), o, EXAONE_ERR_ARGUMENT, "both the text file and the mmproj file");
+    assert_int_equal(symlink("same.gguf", in("targets", "points.gguf")), 0);
+    o.mmproj_out = in("targets", "points.gguf");
+    refused(TINY, in("targets", "same.gguf"), o, EXAONE_ERR_ARGUMENT, "both the text file and the mmproj file");
+    assert_int_not_equal(access(in("targets", "same.gguf"), F_OK), 0);
     refused(TINY, a, (exaone_quantize_options){.type = "Q9_9", .force = true}, EXAONE_ERR_ARGUMENT, "Q9_9");
     refused(scratch_path("targets/none"), a, o, EXAONE_ERR_IO, "none");
 }
@@ -453,6 +462,47 @@ static void values_that_are_not_finite_are_named(void **state) {
     assert_non_null(strstr(n.text, "1 values beyond 65504"));
 }
 
+/* What is read stays, forced or not, under whatever name. */
+static void files_that_are_read_are_not_replaced(void **state) {
+    (void)state;
+    const char *dir = spoiled("reads", "model.language_model.layers.0.self_attn.q_proj.weight", 0, 0);
+    exaone_quantize_options o = {.type = "Q8_0", .no_mmproj = true, .force = true};
+    scratch_write_text("reads/anything.txt", "kept");
+    refused(dir, in("reads", "config.json"), o, EXAONE_ERR_ARGUMENT, "config.json is a file of the source");
+    refused(dir, in("reads", "../reads/anything.txt"), o, EXAONE_ERR_ARGUMENT, "anything.txt is a file of the source");
+    refused(dir, in("reads", "model-00001-of-00002.safetensors"), o, EXAONE_ERR_ARGUMENT, "is the source");
+    folder("blobs"); /* as in a cache: the folder has links */
+    scratch_write_text("blobs/config", "settings");
+    assert_int_equal(symlink("../blobs/config", in("reads", "generation_config.json")), 0);
+    refused(dir, in("blobs", "config"), o, EXAONE_ERR_FORMAT, "generation_config.json");
+    scratch_write_text("blobs/config", "{}");
+    refused(dir, in("blobs", "config"), o, EXAONE_ERR_ARGUMENT, "config is a file of the source");
+    o.no_mmproj = false;
+    o.mmproj_out = in("reads", "model.safetensors.index.json");
+    refused(dir, in("reads", "new.gguf"), o, EXAONE_ERR_ARGUMENT, "is a file of the source");
+    o.mmproj_out = NULL;
+    o.no_mmproj = true;
+    written(dir, in("reads", "new.gguf"), o); /* a GGUF file in the folder is no part of the model */
+    written(dir, in("reads", "new.gguf"), o);
+    written(TINY, in("reads", "eyes-model.gguf"), (exaone_quantize_options){.mmproj_out = in("reads", "eyes.gguf")});
+    o.mmproj_source = in("reads", "eyes.gguf");
+    refused(in("reads", "eyes-model.gguf"), in("reads", "eyes.gguf"), o, EXAONE_ERR_ARGUMENT, "is the source");
+    exaone_imatrix *im;
+    exaone_imatrix_entry *e;
+    exaone_error err = {0};
+    assert_int_equal(exaone_imatrix_new(&im, &err), EXAONE_OK);
+    assert_int_equal(exaone_imatrix_slot(im, "blk.0.attn_q.weight", 256, &e, &err), EXAONE_OK);
+    for (size_t i = 0; i < 256; i++) {
+        e->sum[i] = 1;
+    }
+    e->rows = 1;
+    assert_int_equal(exaone_imatrix_save(im, in("reads", "matrix.gguf"), &err), EXAONE_OK);
+    exaone_imatrix_close(im);
+    o.mmproj_source = NULL;
+    o.imatrix = in("reads", "matrix.gguf");
+    refused(TINY, o.imatrix, o, EXAONE_ERR_ARGUMENT, "is the importance matrix");
+}
+
 static void a_tokenizer_of_another_kind_is_refused(void **state) {
     (void)state;
     static const struct {
@@ -493,6 +543,7 @@ int main(void) {
         cmocka_unit_test(a_stop_leaves_what_was_there),
         cmocka_unit_test(targets_that_are_refused),
         cmocka_unit_test(values_that_are_not_finite_are_named),
+        cmocka_unit_test(files_that_are_read_are_not_replaced),
         cmocka_unit_test(a_tokenizer_of_another_kind_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
