@@ -13,6 +13,7 @@
 #ifndef EXAONE_EXAONE_H
 #define EXAONE_EXAONE_H
 
+#include "exaone/cache.h"
 #include "exaone/chat.h"
 #include "exaone/diff.h"
 #include "exaone/engine.h"

@@ -278,6 +278,7 @@ static exaone_status open_parts(exaone_engine *e, const char *path, const exaone
     }
     if (s == EXAONE_OK) {
         e->parallel = exaone_pool_parallel(e->pool);
+        e->precision = o->precision;
         s = exaone_cpu_open(e->pool, o->cpu_level, o->precision, &e->be, err);
     }
     if (s == EXAONE_OK && o->imatrix) {

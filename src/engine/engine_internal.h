@@ -17,6 +17,7 @@ struct exaone_engine {
     exaone_pool *pool;
     exaone_parallel parallel;
     exaone_backend *be;
+    exaone_precision precision;
     exaone_model model;
     exaone_feature_cache features;
     exaone_tokenizer *tokenizer;

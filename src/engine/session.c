@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "engine/generate.h"
+#include "engine/prefix_cache.h"
 
 enum { DEFAULT_CONTEXT = 32768, MAX_BATCH = 65536 };
 
@@ -14,6 +15,7 @@ struct exaone_session {
     exaone_sequence *seq;
     exaone_step step;
     exaone_generator generator;
+    exaone_prefix *prefix; /* NULL: nothing is kept on disk */
 };
 
 void exaone_session_options_default(exaone_session_options *options) {
@@ -108,6 +110,7 @@ exaone_status exaone_session_fork(const exaone_session *from, exaone_session **o
 
 void exaone_session_free(exaone_session *s) {
     if (s) {
+        exaone_prefix_free(s->prefix);
         exaone_sequence_free(s->seq);
         exaone_step_release(&s->step);
         free(s);
@@ -131,6 +134,12 @@ static exaone_status evaluate(exaone_session *s, const exaone_prompt *p, exaone_
         if (status != EXAONE_OK) {
             return status;
         }
+        if (s->prefix) {
+            exaone_prefix_note(s->prefix, seq);
+        }
+    }
+    if (s->prefix) {
+        exaone_prefix_save(s->prefix, seq, false);
     }
     if (fn) {
         (void)fn(ctx, &(exaone_progress){.done = seq->length, .total = seq->length}); /* done: too late to stop */
@@ -142,6 +151,9 @@ exaone_status exaone_session_sync(exaone_session *s, const exaone_prompt *p, exa
                                   exaone_error *err) {
     exaone_status status = exaone_sequence_begin(s->seq, p, err);
     if (status == EXAONE_OK) {
+        if (s->prefix) {
+            exaone_prefix_load(s->prefix, s->seq);
+        }
         status = evaluate(s, p, progress, ctx, err);
         if (status != EXAONE_OK) {
             exaone_sequence_forget(s->seq);
@@ -208,4 +220,16 @@ size_t exaone_session_length(const exaone_session *s) {
 
 size_t exaone_session_reused(const exaone_session *s) {
     return s->seq->reused;
+}
+
+exaone_status exaone_session_set_cache(exaone_session *s, exaone_cache *cache, exaone_error *err) {
+    exaone_prefix_free(s->prefix);
+    s->prefix = NULL;
+    return cache ? exaone_prefix_new(cache, s->seq, &s->prefix, err) : EXAONE_OK;
+}
+
+void exaone_session_save(exaone_session *s, bool wait) {
+    if (s->prefix && s->seq->length > 0) {
+        exaone_prefix_save(s->prefix, s->seq, wait);
+    }
 }
