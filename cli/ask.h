@@ -53,6 +53,8 @@ typedef struct ask_options {
     const char *preset;
     double temperature, top_p, min_p, typical_p, presence, frequency, repetition; /* NAN: not given */
     int64_t top_k, seed, max_tokens, context;
+    cli_cache_options cache;
+    exaone_session_options session; /* what the options mean; filled by ask_options_check */
     cli_media_options media;
     bool greedy, think, no_think, parse_special;
     cli_list stops;
@@ -62,6 +64,7 @@ void ask_options_init(ask_options *o);
 #define ASK_OPTIONS(o)                                                                                                       \
     CLI_MODEL_OPTIONS((o).model),                                                                                            \
         {"--ctx", "-c", OPT_INT, &(o).context, 1, 1 << 30, "N", "context in tokens (default 32768, at most the model's)"},   \
+        CLI_CACHE_TYPE_OPTIONS((o).cache),                                                                                   \
         {"--preset", NULL, OPT_TEXT, &(o).preset, 0, 0, "NAME", "sampling settings of the model card: general, ocr, text"},  \
         {"--temp", NULL, OPT_DOUBLE, &(o).temperature, 0, 1e6, "X", "temperature; 0 is greedy"},                             \
         {"--top-p", NULL, OPT_DOUBLE, &(o).top_p, 0, 1, "X", "keep the most probable tokens of this mass"},                  \
@@ -87,8 +90,8 @@ void ask_options_init(ask_options *o);
          "control tokens typed in the prompt count as such"},                                                                \
         CLI_MEDIA_OPTIONS((o).media)
 
-/* Settings that exclude each other. Returns -1, or an exit code with the message printed. */
-int ask_options_check(const char *command, const ask_options *o);
+/* Settings that exclude each other, and the session's options. Returns -1, or an exit code with the message printed. */
+int ask_options_check(const char *command, ask_options *o);
 
 /* Fills the settings; says on standard error which sampling is used when `say`. Returns -1, or an exit code with the message
  * printed. */

@@ -57,7 +57,7 @@ static uint64_t random_seed(void) {
     return ((uint64_t)t.tv_nsec * 2654435761u ^ (uint64_t)t.tv_sec ^ (uint64_t)getpid() << 20) & 0xffffffffffff;
 }
 
-int ask_options_check(const char *command, const ask_options *o) {
+int ask_options_check(const char *command, ask_options *o) {
     if (o->greedy && o->preset) {
         return cli_usage(command, "--greedy and --preset %s exclude each other", o->preset);
     }
@@ -72,7 +72,10 @@ int ask_options_check(const char *command, const ask_options *o) {
             return cli_usage(command, "--stop: the text is empty");
         }
     }
-    int code = cli_media_check(command, &o->media);
+    exaone_session_options_default(&o->session);
+    o->session.n_ctx = (uint64_t)o->context;
+    int code = cli_cache_types(command, &o->cache, &o->session.cache_type_k, &o->session.cache_type_v);
+    code = code < 0 ? cli_media_check(command, &o->media) : code;
     return code < 0 ? cli_model_check(command, &o->model) : code;
 }
 

@@ -140,8 +140,9 @@ typedef struct cli_cache_options {
 
 /* The types that are meant. Returns -1, or an exit code with the message printed. */
 int cli_cache_types(const char *command, const cli_cache_options *o, exaone_cache_type *k, exaone_cache_type *v);
-/* Says what a session of these options takes; false, with the message printed, when the machine cannot hold it. */
-bool cli_memory_check(const exaone_engine *engine, const exaone_session_options *options);
+/* exaone_session_open after a check that the machine can hold a full context; says what it takes when that is much. */
+EXAONE_MUST_USE exaone_status cli_session_open(exaone_engine *engine, const exaone_session_options *options,
+                                               exaone_session **out, exaone_error *err);
 
 /* The signal's number after Ctrl-C or SIGTERM, from cli_catch_interrupt on; the second one ends the process. */
 extern volatile int cli_interrupted;

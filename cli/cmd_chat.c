@@ -409,7 +409,7 @@ static int chat(conversation *c) {
         cli_note("out of memory");
         return CLI_FAILED;
     }
-    if (exaone_session_new(c->engine, (uint64_t)c->options.context, &c->session, &err) != EXAONE_OK) {
+    if (cli_session_open(c->engine, &c->options.session, &c->session, &err) != EXAONE_OK) {
         return cli_fail(&err);
     }
     start_again(c, c->system);

@@ -14,6 +14,8 @@ typedef struct {
     cli_model_options model;
     const char *text, *cases;
     int64_t context, max_tokens, only;
+    cli_cache_options cache;
+    exaone_session_options session;
     bool json, parse_special;
 } eval_options;
 
@@ -267,7 +269,7 @@ static int cases(const eval_options *o, exaone_engine *e) {
     evaluation v = {.o = o, .e = e};
     exaone_error err = {0};
     exaone_buf_init(&v.report, CLI_MAX_CORPUS);
-    exaone_status s = exaone_session_new(e, (uint64_t)o->context, &v.session, &err);
+    exaone_status s = cli_session_open(e, &o->session, &v.session, &err);
     if (s == EXAONE_OK) {
         s = cli_cases_read(o->cases, o->only, run_case, &v, &err);
     }
@@ -290,6 +292,7 @@ int cmd_eval(int argc, char **argv) {
         {"--cases", NULL, OPT_TEXT, &o.cases, 0, 0, "FILE", "answer these cases greedily (one JSON object a line)"},
         {"--ctx", "-c", OPT_INT, &o.context, 2, 1 << 30, "N",
          "tokens per chunk of the text (default 512), or context of a case"},
+        CLI_CACHE_TYPE_OPTIONS(o.cache),
         {"--max-tokens", "-n", OPT_INT, &o.max_tokens, 1, 1 << 20, "N", "longest reply of a case (default 160)"},
         {"--limit", NULL, OPT_INT, &o.only, 1, 1 << 30, "N", "the first N cases only"},
         {"--parse-special", NULL, OPT_FLAG, &o.parse_special, 0, 0, NULL, "control tokens in the text count as such"},
@@ -303,6 +306,11 @@ int cmd_eval(int argc, char **argv) {
     }
     if (code < 0) {
         code = cli_model_check("eval", &o.model);
+    }
+    if (code < 0) {
+        exaone_session_options_default(&o.session);
+        o.session.n_ctx = (uint64_t)o.context;
+        code = cli_cache_types("eval", &o.cache, &o.session.cache_type_k, &o.session.cache_type_v);
     }
     if (code < 0) {
         cli_catch_interrupt();

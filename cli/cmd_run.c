@@ -168,7 +168,7 @@ static int answer(const run_options *o, const char *prompt, exaone_engine *e, as
         s = exaone_chat_to_json(chat, settings->thinking, &request, &n, &err);
     }
     if (s == EXAONE_OK) {
-        s = exaone_session_new(e, (uint64_t)o->ask.context, &session, &err);
+        s = cli_session_open(e, &o->ask.session, &session, &err);
     }
     if (s == EXAONE_OK) {
         s = ask(e, session, request, n, NULL, settings, o->json ? NULL : screen_show, &view, &r, &err);

@@ -1,6 +1,7 @@
 /* The KV cache's options, and the check that a context fits in memory. */
 #include <string.h>
 
+#include "base/error.h"
 #include "cli.h"
 
 static int one_type(const char *command, const char *option, const char *name, exaone_cache_type *out) {
@@ -20,26 +21,27 @@ static double gigabytes(uint64_t bytes) {
     return (double)bytes / 1e9;
 }
 
-bool cli_memory_check(const exaone_engine *engine, const exaone_session_options *options) {
+exaone_status cli_session_open(exaone_engine *engine, const exaone_session_options *options, exaone_session **out,
+                               exaone_error *err) {
     enum { WORTH_SAYING = 1 << 30 }; /* bytes: less is no news */
     exaone_memory_need need;
-    exaone_error err = {0};
-    if (exaone_session_memory(engine, options, &need, &err) != EXAONE_OK) {
-        cli_fail(&err);
-        return false;
+    uint64_t available = exaone_memory_available(), limit = (uint64_t)exaone_engine_info(engine)->max_position_embeddings;
+    *out = NULL;
+    exaone_status s = exaone_session_memory(engine, options, &need, err);
+    if (s != EXAONE_OK || need.n_ctx > limit) { /* the second has a message of its own */
+        return s != EXAONE_OK ? s : exaone_session_open(engine, options, out, err);
     }
-    uint64_t available = exaone_memory_available();
     if (need.total > available) {
-        cli_note("%llu tokens of context need %.2f GB of memory (%.2f GB KV cache, %.2f GB work), this machine has "
-                 "%.2f GB left; take less with --ctx, or smaller numbers with --cache-type-k and --cache-type-v",
-                 (unsigned long long)need.n_ctx, gigabytes(need.total), gigabytes(need.kv_cache), gigabytes(need.workspace),
-                 gigabytes(available));
-        return false;
+        return exaone_fail(err, EXAONE_ERR_LIMIT,
+                           "a context of %llu tokens needs %.2f GB of memory (%.2f GB KV cache, %.2f GB work), this machine "
+                           "has %.2f GB left; take less with --ctx, or smaller types with --cache-type-k and --cache-type-v",
+                           (unsigned long long)need.n_ctx, gigabytes(need.total), gigabytes(need.kv_cache),
+                           gigabytes(need.workspace), gigabytes(available));
     }
     if (need.total >= WORTH_SAYING) {
         cli_say("context: %llu tokens, up to %.2f GB of memory (%.2f GB KV cache, %.2f GB work) of %.2f GB left",
                 (unsigned long long)need.n_ctx, gigabytes(need.total), gigabytes(need.kv_cache), gigabytes(need.workspace),
                 gigabytes(available));
     }
-    return true;
+    return exaone_session_open(engine, options, out, err);
 }

@@ -257,7 +257,7 @@ static void measure(const exaone_config *c, const exaone_weights *w, const exaon
         return;
     }
     m->n_ctx = o->n_ctx ? o->n_ctx : (uint64_t)c->max_position_embeddings;
-    exaone_session_options session = {.n_ctx = m->n_ctx};
+    exaone_session_options session = {.n_ctx = m->n_ctx, .draft = true};
     session.cache_type_k = m->k_type;
     session.cache_type_v = m->v_type;
     m->kv = exaone_session_kv_bytes(c, &session);

@@ -5,43 +5,55 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "engine/sequence.h"
 
 enum { DEFAULT_CONTEXT = 32768 };
 
-uint64_t exaone_session_context(const exaone_config *config, const exaone_session_options *o) {
-    uint64_t limit = (uint64_t)config->max_position_embeddings;
+static uint64_t context(const exaone_config *c, const exaone_session_options *o) {
+    uint64_t limit = (uint64_t)c->max_position_embeddings;
     return o->n_ctx ? o->n_ctx : limit < DEFAULT_CONTEXT ? limit : DEFAULT_CONTEXT;
 }
 
-uint64_t exaone_session_chunk(const exaone_session_options *o) {
-    return o->batch ? o->batch : EXAONE_PREFILL_CHUNK;
+static bool drafts(const exaone_config *c, const exaone_session_options *o) {
+    return o->draft && c->num_mtp_layers > 0;
+}
+
+/* Rows of a forward call. */
+static uint64_t rows(const exaone_config *c, const exaone_session_options *o) {
+    uint64_t n = o->batch ? o->batch : EXAONE_PREFILL_CHUNK;
+    return drafts(c, o) && n < EXAONE_TAIL_ROWS ? EXAONE_TAIL_ROWS : n;
 }
 
 static uint64_t plus(uint64_t a, uint64_t b) {
     return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
+static uint64_t times(uint64_t a, uint64_t b) {
+    uint64_t product;
+    return __builtin_mul_overflow(a, b, &product) ? UINT64_MAX : product;
+}
+
 exaone_kv_bytes exaone_session_kv_bytes(const exaone_config *c, const exaone_session_options *o) {
-    uint64_t extra = plus(exaone_session_chunk(o), EXAONE_MAX_DRAFT);
-    return exaone_config_kv_bytes(c, exaone_session_context(c, o), extra, EXAONE_KV_PAGE,
-                                  exaone_cache_type_dtype(o->cache_type_k), exaone_cache_type_dtype(o->cache_type_v));
+    uint64_t extra = plus(rows(c, o), drafts(c, o) ? EXAONE_MAX_DRAFT : 0);
+    return exaone_config_kv_bytes(c, context(c, o), extra, EXAONE_KV_PAGE, exaone_cache_type_dtype(o->cache_type_k),
+                                  exaone_cache_type_dtype(o->cache_type_v));
 }
 
 uint64_t exaone_session_workspace_bytes(const exaone_config *c, const exaone_session_options *o) {
-    uint64_t n_ctx = exaone_session_context(c, o), chunk = exaone_session_chunk(o), ids;
-    uint64_t logits = 2 * (uint64_t)c->vocab_size * sizeof(float); /* on both sides */
-    if (__builtin_mul_overflow(n_ctx, (uint64_t)sizeof(int32_t), &ids)) {
-        return UINT64_MAX;
-    }
-    size_t rows = exaone_workspace_bytes(c, (size_t)chunk);
-    return rows == SIZE_MAX ? UINT64_MAX : plus(plus(rows, logits), ids);
+    uint64_t n = rows(c, o), logits = drafts(c, o) ? EXAONE_TAIL_ROWS : 1, vocab = (uint64_t)c->vocab_size;
+    uint64_t hidden = logits + (drafts(c, o) ? EXAONE_TAIL_ROWS : 0); /* rows of hidden_size */
+    hidden = plus(hidden, c->num_mtp_layers > 0 ? times(2, n) : 0);
+    uint64_t floats = plus(times(hidden, (uint64_t)c->hidden_size), times(2 * logits + 2, vocab)); /* logits on both sides */
+    size_t forward = exaone_workspace_bytes(c, n < SIZE_MAX ? (size_t)n : SIZE_MAX);
+    uint64_t bytes = plus(times(plus(floats, context(c, o)), sizeof(float)), times(n, sizeof(exaone_row) + 16));
+    return forward == SIZE_MAX ? UINT64_MAX : plus(bytes, forward);
 }
 
 exaone_status exaone_session_memory(const exaone_engine *engine, const exaone_session_options *options,
                                     exaone_memory_need *out, exaone_error *err) {
     static const exaone_session_options defaults = {0};
     const exaone_session_options *o = options ? options : &defaults;
-    *out = (exaone_memory_need){.n_ctx = exaone_session_context(&engine->config, o)};
+    *out = (exaone_memory_need){.n_ctx = context(&engine->config, o)};
     out->kv_cache = exaone_session_kv_bytes(&engine->config, o).total;
     out->workspace = exaone_session_workspace_bytes(&engine->config, o);
     out->total = plus(out->kv_cache, out->workspace);

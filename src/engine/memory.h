@@ -4,13 +4,9 @@
 
 #include "engine/engine_internal.h"
 
-/* n_ctx and batch of the options as they come to count: 0 is replaced by the default, n_ctx cut at nothing. */
-uint64_t exaone_session_context(const exaone_config *config, const exaone_session_options *options);
-uint64_t exaone_session_chunk(const exaone_session_options *options);
-
-/* The cache of a session that is full, and everything else that it takes: forward buffers, ids, logits. UINT64_MAX when it
- * does not fit. */
+/* The cache of a session that is full. */
 exaone_kv_bytes exaone_session_kv_bytes(const exaone_config *config, const exaone_session_options *options);
+/* Everything else that it takes: buffers of a forward call, ids, logits. UINT64_MAX when it does not fit. */
 uint64_t exaone_session_workspace_bytes(const exaone_config *config, const exaone_session_options *options);
 
 #endif
