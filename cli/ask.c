@@ -17,7 +17,12 @@ double cli_seconds(void) {
 }
 
 void ask_result_release(ask_result *r) {
+    for (size_t i = 0; i < r->n_more; i++) {
+        ask_result_release(&r->more[i]);
+    }
+    free(r->more);
     free(r->ids);
+    free(r->logprobs);
     exaone_reply_free(r->reply);
     *r = (ask_result){0};
 }
@@ -293,41 +298,66 @@ static bool keep_id(ask_result *r, int32_t id) {
     return true;
 }
 
+/* The newest id's logarithm of its probability and the most probable tokens, from the logits it was chosen from. */
+static exaone_status keep_logprobs(exaone_engine *e, ask_result *r, const float *logits, exaone_error *err) {
+    size_t width = 1 + r->n_top, at = r->n_ids - 1;
+    if (at % 256 == 0) {
+        exaone_logprob *more = exaone_mem_resize(r->logprobs, (at + 256) * width, sizeof *more);
+        if (!more) {
+            return exaone_fail_memory(err, "logprobs", (at + 256) * width * sizeof *more);
+        }
+        r->logprobs = more;
+    }
+    exaone_logprob *row = r->logprobs + at * width;
+    row[0].id = r->ids[at];
+    return exaone_scores_logprobs(logits, (size_t)exaone_engine_info(e)->vocab_size, row[0].id, &row[0].logprob, row + 1,
+                                  r->n_top, err);
+}
+
+/* One token of the reply: kept, and its text shown. Its logits are those of token i of the step. */
+static exaone_status take_token(exaone_engine *e, const exaone_session *session, exaone_detokenizer *text, generation *g,
+                                int32_t id, size_t i, exaone_error *err) {
+    ask_result *r = g->result;
+    const char *piece;
+    size_t n;
+    if (!keep_id(r, id)) {
+        return exaone_fail_memory(err, "generated ids", r->n_ids * sizeof id);
+    }
+    exaone_status s = g->s->want_logprobs ? keep_logprobs(e, r, exaone_session_step_logits(session, i), err) : EXAONE_OK;
+    r->stopped = s == EXAONE_OK && is_end(exaone_engine_info(e), id);
+    if (s != EXAONE_OK || r->stopped) {
+        return s;
+    }
+    s = exaone_detokenizer_put(text, id, &piece, &n, err);
+    return s == EXAONE_OK ? take_text(g, piece, n, false, err) : s;
+}
+
 static exaone_status generate(exaone_engine *e, exaone_session *session, exaone_sampler *sampler, exaone_detokenizer *text,
                               generation *g, exaone_error *err) {
     ask_result *r = g->result;
     const char *piece;
     size_t n;
     exaone_status s = EXAONE_OK;
+    exaone_draft_options drafts = {.n = g->s->draft};
+    r->n_top = g->s->logprobs;
+    exaone_session_reset_stats(session);
     while (s == EXAONE_OK && !cli_stopper_hit(g->stopper) && !r->stopped && (int64_t)r->n_ids < g->s->max_tokens) {
+        int32_t ids[EXAONE_MAX_DRAFT + 1];
         if (cli_interrupted) {
             r->interrupted = true;
             break;
         }
-        int32_t id;
-        s = exaone_sampler_choose(sampler, exaone_session_logits(session), &id, NULL, err);
-        if (s == EXAONE_OK) {
-            s = exaone_sampler_accept(sampler, id, err);
-        }
-        if (s == EXAONE_OK && !keep_id(r, id)) {
-            s = exaone_fail_memory(err, "generated ids", r->n_ids * sizeof id);
-        }
-        r->stopped = s == EXAONE_OK && is_end(exaone_engine_info(e), id);
-        if (s != EXAONE_OK || r->stopped) {
+        drafts.max_tokens = (size_t)(g->s->max_tokens - (int64_t)r->n_ids);
+        s = exaone_session_generate(session, sampler, &drafts, ids, &n, err);
+        if (s == EXAONE_ERR_LIMIT) { /* the context is full: the reply ends by length */
+            s = EXAONE_OK;
             break;
         }
-        s = exaone_detokenizer_put(text, id, &piece, &n, err);
-        if (s == EXAONE_OK) {
-            s = take_text(g, piece, n, false, err);
-        }
-        if (s == EXAONE_OK && !cli_stopper_hit(g->stopper) && (int64_t)r->n_ids < g->s->max_tokens) {
-            s = exaone_session_append(session, id, err);
-            if (s == EXAONE_ERR_LIMIT) { /* the context is full: the reply ends by length */
-                s = EXAONE_OK;
-                break;
-            }
+        for (size_t i = 0, given = n; i < given && s == EXAONE_OK && !cli_stopper_hit(g->stopper); i++) {
+            s = take_token(e, session, text, g, ids[i], i, err);
         }
     }
+    r->stats = *exaone_session_stats(session);
     if (s == EXAONE_OK && !cli_stopper_hit(g->stopper)) {
         s = exaone_detokenizer_flush(text, &piece, &n, err);
         if (s == EXAONE_OK) {
@@ -341,6 +371,90 @@ static exaone_status generate(exaone_engine *e, exaone_session *session, exaone_
     }
     show(g);
     return s;
+}
+
+/* One reply to the prompt that the session holds, with a sampler that knows it. */
+static exaone_status reply(exaone_engine *e, exaone_session *session, exaone_sampler *sampler, bool thinking, generation *g,
+                           exaone_error *err) {
+    exaone_detokenizer *text = NULL;
+    double start = cli_seconds();
+    exaone_status status = cli_stopper_new(g->s->stops, g->s->n_stops, &g->stopper, err);
+    if (status == EXAONE_OK) {
+        g->result->reply = exaone_reply_new(thinking, g->s->tools);
+        status = g->result->reply ? EXAONE_OK : exaone_fail_memory(err, "the reply", 1);
+    }
+    if (status == EXAONE_OK) {
+        status = exaone_detokenizer_new(exaone_engine_tokenizer(e), EXAONE_SKIP_SPECIAL, &text, err);
+    }
+    if (status == EXAONE_OK) {
+        status = generate(e, session, sampler, text, g, err);
+    }
+    g->result->generate_seconds = cli_seconds() - start;
+    exaone_detokenizer_free(text);
+    cli_stopper_free(g->stopper);
+    g->stopper = NULL;
+    return status;
+}
+
+/* The other samples: `origin` stands at the end of the prompt and so does the sampler; each goes on in a fork with a random
+ * stream of its own. */
+static exaone_status more_replies(exaone_engine *e, const exaone_session *origin, const exaone_sampler *sampler,
+                                  bool thinking, const ask_settings *s, ask_result *first, exaone_error *err) {
+    exaone_status status = EXAONE_OK;
+    first->more = exaone_mem_array(s->samples - 1, sizeof *first->more);
+    if (!first->more) {
+        return exaone_fail_memory(err, "the samples", s->samples * sizeof *first->more);
+    }
+    while (first->n_more < s->samples - 1 && status == EXAONE_OK && !cli_interrupted) {
+        exaone_sampler *own = NULL;
+        exaone_session *fork = NULL;
+        generation g = {.s = s, .result = &first->more[first->n_more++]};
+        status = exaone_sampler_clone(sampler, (uint32_t)first->n_more, &own, err);
+        if (status == EXAONE_OK) {
+            status = exaone_session_fork(origin, &fork, err);
+        }
+        if (status == EXAONE_OK) {
+            status = reply(e, fork, own, thinking, &g, err);
+        }
+        exaone_session_free(fork);
+        exaone_sampler_free(own);
+    }
+    return status;
+}
+
+static exaone_status new_sampler(exaone_engine *e, const ask_settings *s, const prompt *p, exaone_sampler **out,
+                                 exaone_error *err) {
+    const exaone_model_info *info = exaone_engine_info(e);
+    int32_t ends[8];
+    for (int i = 0; i < info->n_eos_token_ids; i++) {
+        ends[i] = info->eos_token_ids[i];
+    }
+    exaone_status status =
+        exaone_sampler_new(&s->sampling, (size_t)info->vocab_size, ends, (size_t)info->n_eos_token_ids, out, err);
+    return status == EXAONE_OK ? exaone_sampler_prompt(*out, p->ids, p->n_ids, err) : status;
+}
+
+static exaone_status replies(exaone_engine *e, exaone_session *session, const prompt *p, generation *g, exaone_error *err) {
+    bool several = g->s->samples > 1;
+    exaone_sampler *sampler = NULL, *first = NULL;
+    exaone_session *origin = NULL;
+    exaone_status status = new_sampler(e, g->s, p, &sampler, err);
+    if (status == EXAONE_OK && several) {
+        status = exaone_session_fork(session, &origin, err);
+    }
+    if (status == EXAONE_OK) {
+        status = exaone_sampler_clone(sampler, 0, &first, err);
+    }
+    if (status == EXAONE_OK) {
+        status = reply(e, session, first, p->rendered.thinking, g, err);
+    }
+    if (status == EXAONE_OK && several) {
+        status = more_replies(e, origin, sampler, p->rendered.thinking, g->s, g->result, err);
+    }
+    exaone_session_free(origin);
+    exaone_sampler_free(first);
+    exaone_sampler_free(sampler);
+    return status;
 }
 
 /* What the prompt's evaluation reports, and the time that its images and videos took. */
@@ -376,9 +490,6 @@ exaone_status ask(exaone_engine *e, exaone_session *session, const char *request
                   const ask_settings *s, ask_delta_fn *delta, void *ctx, ask_result *result, exaone_error *err) {
     *result = (ask_result){0};
     prompt p = {0};
-    exaone_sampler *sampler = NULL;
-    exaone_detokenizer *text = NULL;
-    const exaone_model_info *info = exaone_engine_info(e);
     generation g = {.s = s, .result = result, .delta = delta, .ctx = ctx};
     progress_view view = {.s = s, .p = &p};
     double t0 = cli_seconds();
@@ -390,39 +501,14 @@ exaone_status ask(exaone_engine *e, exaone_session *session, const char *request
     }
     double t2 = cli_seconds();
     cli_progress_clear(s->progress);
+    result->prompt_tokens = p.n_ids;
+    result->reused_tokens = status == EXAONE_OK ? exaone_session_reused(session) : 0;
     if (status == EXAONE_OK) {
-        status = cli_stopper_new(s->stops, s->n_stops, &g.stopper, err);
-    }
-    if (status == EXAONE_OK) {
-        result->prompt_tokens = p.n_ids;
-        result->reused_tokens = exaone_session_reused(session);
-        result->reply = exaone_reply_new(p.rendered.thinking, s->tools);
-        status = result->reply ? EXAONE_OK : exaone_fail_memory(err, "the reply", 1);
-    }
-    if (status == EXAONE_OK) {
-        int32_t ends[8];
-        for (int i = 0; i < info->n_eos_token_ids; i++) {
-            ends[i] = info->eos_token_ids[i];
-        }
-        status =
-            exaone_sampler_new(&s->sampling, (size_t)info->vocab_size, ends, (size_t)info->n_eos_token_ids, &sampler, err);
-    }
-    if (status == EXAONE_OK) {
-        status = exaone_sampler_prompt(sampler, p.ids, p.n_ids, err);
-    }
-    if (status == EXAONE_OK) {
-        status = exaone_detokenizer_new(exaone_engine_tokenizer(e), EXAONE_SKIP_SPECIAL, &text, err);
-    }
-    if (status == EXAONE_OK) {
-        status = generate(e, session, sampler, text, &g, err);
+        status = replies(e, session, &p, &g, err);
     }
     result->media_seconds = t1 - t0;
     result->vision_seconds = view.encode_seconds;
     result->prompt_seconds = t2 - t1 - view.encode_seconds;
-    result->generate_seconds = cli_seconds() - t2;
-    exaone_detokenizer_free(text);
-    exaone_sampler_free(sampler);
-    cli_stopper_free(g.stopper);
     prompt_release(&p);
     return status;
 }

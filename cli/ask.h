@@ -12,7 +12,11 @@ typedef struct ask_settings {
     const char *const *stops; /* [n_stops] texts that end the reply; not shown */
     size_t n_stops;
     cli_media_options media;
-    const char *base;       /* folder that relative paths start from; NULL: the current one */
+    const char *base; /* folder that relative paths start from; NULL: the current one */
+    int draft;        /* drafts per step, or EXAONE_DRAFT_AUTO */
+    size_t logprobs;  /* most probable tokens kept for each token of the reply; with want_logprobs */
+    bool want_logprobs;
+    size_t samples;         /* replies to the one prompt, each with random numbers of its own; 0 is 1 */
     bool progress;          /* show progress on standard error */
     struct ask_media *held; /* images and videos kept between questions; NULL: nothing is kept */
 } ask_settings;
@@ -33,6 +37,11 @@ typedef struct ask_result {
     bool stopped, interrupted;
     bool stop_text;                                                         /* a --stop text ended it */
     double media_seconds, vision_seconds, prompt_seconds, generate_seconds; /* files; vision tower; the rest; the reply */
+    exaone_generation_stats stats;                                          /* of this reply */
+    exaone_logprob *logprobs; /* [n_ids, 1 + n_top]: the token itself, then the most probable ones; or NULL */
+    size_t n_top;
+    struct ask_result *more; /* [n_more] the other samples; only their replies, logprobs and stats are theirs */
+    size_t n_more;
 } ask_result;
 
 double cli_seconds(void); /* a clock that only goes forward */
@@ -47,6 +56,20 @@ EXAONE_MUST_USE exaone_status ask(exaone_engine *engine, exaone_session *session
                                   const exaone_json *tree, const ask_settings *settings, ask_delta_fn *delta, void *ctx,
                                   ask_result *result, exaone_error *err);
 
+/* Options of the forward calls of a session. */
+typedef struct ask_step_options {
+    int64_t batch;
+    const char *draft; /* a number, "auto", "off"; NULL: auto */
+    int n_draft;       /* what `draft` means, as in ask_settings; filled by ask_step_check */
+} ask_step_options;
+#define ASK_STEP_OPTIONS(o)                                                                                          \
+    {"--batch", "-b", OPT_INT, &(o).batch, 1, 65536, "N", "most prompt tokens of one forward call (default 256)"}, { \
+        "--draft", NULL, OPT_TEXT, &(o).draft, 0, 0, "N",                                                            \
+            "tokens drafted per step with the model's draft module: 1 to 8, auto (default), off"                     \
+    }
+/* Fills n_draft and the session's options. Returns -1, or an exit code with the message printed. */
+int ask_step_check(const char *command, ask_step_options *o, exaone_session_options *session);
+
 /* Options that run, chat and eval share; the table entries write into it. */
 typedef struct ask_options {
     cli_model_options model;
@@ -54,6 +77,7 @@ typedef struct ask_options {
     double temperature, top_p, min_p, typical_p, presence, frequency, repetition; /* NAN: not given */
     int64_t top_k, seed, max_tokens, context;
     cli_cache_options cache;
+    ask_step_options step;
     exaone_session_options session; /* what the options mean; filled by ask_options_check */
     cli_media_options media;
     bool greedy, think, no_think, parse_special;
@@ -64,7 +88,7 @@ void ask_options_init(ask_options *o);
 #define ASK_OPTIONS(o)                                                                                                       \
     CLI_MODEL_OPTIONS((o).model),                                                                                            \
         {"--ctx", "-c", OPT_INT, &(o).context, 1, 1 << 30, "N", "context in tokens (default 32768, at most the model's)"},   \
-        CLI_CACHE_TYPE_OPTIONS((o).cache),                                                                                   \
+        CLI_CACHE_TYPE_OPTIONS((o).cache), ASK_STEP_OPTIONS((o).step),                                                       \
         {"--preset", NULL, OPT_TEXT, &(o).preset, 0, 0, "NAME", "sampling settings of the model card: general, ocr, text"},  \
         {"--temp", NULL, OPT_DOUBLE, &(o).temperature, 0, 1e6, "X", "temperature; 0 is greedy"},                             \
         {"--top-p", NULL, OPT_DOUBLE, &(o).top_p, 0, 1, "X", "keep the most probable tokens of this mass"},                  \

@@ -57,6 +57,19 @@ static uint64_t random_seed(void) {
     return ((uint64_t)t.tv_nsec * 2654435761u ^ (uint64_t)t.tv_sec ^ (uint64_t)getpid() << 20) & 0xffffffffffff;
 }
 
+int ask_step_check(const char *command, ask_step_options *o, exaone_session_options *session) {
+    const char *text = o->draft ? o->draft : "auto";
+    bool digit = text[0] >= '1' && text[0] <= '0' + EXAONE_MAX_DRAFT && !text[1];
+    bool off = strcmp(text, "off") == 0 || strcmp(text, "0") == 0;
+    if (!digit && !off && strcmp(text, "auto") != 0) {
+        return cli_usage(command, "--draft %s: want auto, off or a number from 1 to %d", text, EXAONE_MAX_DRAFT);
+    }
+    o->n_draft = digit ? text[0] - '0' : off ? 0 : EXAONE_DRAFT_AUTO;
+    session->batch = (uint64_t)o->batch;
+    session->draft = !off;
+    return -1;
+}
+
 int ask_options_check(const char *command, ask_options *o) {
     if (o->greedy && o->preset) {
         return cli_usage(command, "--greedy and --preset %s exclude each other", o->preset);
@@ -75,6 +88,7 @@ int ask_options_check(const char *command, ask_options *o) {
     exaone_session_options_default(&o->session);
     o->session.n_ctx = (uint64_t)o->context;
     int code = cli_cache_types(command, &o->cache, &o->session.cache_type_k, &o->session.cache_type_v);
+    code = code < 0 ? ask_step_check(command, &o->step, &o->session) : code;
     code = code < 0 ? cli_media_check(command, &o->media) : code;
     return code < 0 ? cli_model_check(command, &o->model) : code;
 }
@@ -83,6 +97,7 @@ int ask_settings_resolve(const char *command, const ask_options *o, const exaone
                          const char *prompt, bool say, ask_settings *out) {
     exaone_error err = {0};
     *out = (ask_settings){
+        .draft = o->step.n_draft,
         .max_tokens = o->max_tokens,
         .thinking = !o->no_think,
         .parse_special = o->parse_special,

@@ -15,6 +15,7 @@ typedef struct {
     const char *text, *cases;
     int64_t context, max_tokens, only;
     cli_cache_options cache;
+    ask_step_options step;
     exaone_session_options session;
     bool json, parse_special;
 } eval_options;
@@ -83,6 +84,8 @@ typedef struct {
     exaone_buf report;
     task_count tasks[64];
     size_t n_tasks, n_cases, n_right, n_same;
+    uint64_t verifications, accepted, tokens;
+    double seconds;
 } evaluation;
 
 typedef struct {
@@ -225,17 +228,26 @@ static void put_case(evaluation *v, const exaone_json *id, const ask_result *r, 
     exaone_buf_printf(b, ", \"correct\": %s, \"matches_reference\": %s}", right ? "true" : "false", same ? "true" : "false");
 }
 
+static void add_stats(evaluation *v, const ask_result *r) {
+    v->verifications += r->stats.verifications;
+    v->accepted += r->stats.accepted;
+    v->tokens += r->n_ids;
+    v->seconds += r->generate_seconds;
+}
+
 static exaone_status run_case(void *ctx, const exaone_json *c, const char *request, size_t n, ask_settings *settings,
                               exaone_error *err) {
     evaluation *v = ctx;
     ask_result r = {0};
     settings->max_tokens = v->o->max_tokens;
+    settings->draft = v->o->step.n_draft;
     exaone_status status = ask(v->e, v->session, request, n, c, settings, NULL, NULL, &r, err);
     if (status == EXAONE_OK && !r.interrupted) {
         bool right = judge(c, r.reply), same = same_ids(exaone_json_get(c, "output_ids"), &r);
         const exaone_json *id = exaone_json_get(c, "id");
         put_case(v, id, &r, right, same);
         count(v, exaone_json_get(c, "task"), right);
+        add_stats(v, &r);
         v->n_cases++;
         v->n_right += right;
         v->n_same += same;
@@ -256,13 +268,20 @@ static void print_report(evaluation *v) {
             printf("%s%s: [%zu, %zu]", i ? ", " : "", name.data ? name.data : "\"\"", v->tasks[i].right, v->tasks[i].of);
             exaone_buf_release(&name);
         }
-        printf("}}\n");
+        printf("}, \"reply_tokens\": %llu, \"reply_seconds\": %.3f, \"verifications\": %llu, \"accepted_drafts\": %llu}\n",
+               (unsigned long long)v->tokens, v->seconds, (unsigned long long)v->verifications,
+               (unsigned long long)v->accepted);
         return;
     }
     for (size_t i = 0; i < v->n_tasks; i++) {
         printf("%-12s %4zu of %zu\n", v->tasks[i].task, v->tasks[i].right, v->tasks[i].of);
     }
     printf("%-12s %4zu of %zu; %zu equal the reference's ids\n", "all", v->n_right, v->n_cases, v->n_same);
+    cli_say("replies: %llu tokens in %.2f s (%.1f tokens/s)", (unsigned long long)v->tokens, v->seconds,
+            (double)v->tokens / (v->seconds + 1e-9));
+    if (v->verifications) {
+        cli_say("drafts: %.3f tokens per verification", 1 + (double)v->accepted / (double)v->verifications);
+    }
 }
 
 static int cases(const eval_options *o, exaone_engine *e) {
@@ -293,6 +312,7 @@ int cmd_eval(int argc, char **argv) {
         {"--ctx", "-c", OPT_INT, &o.context, 2, 1 << 30, "N",
          "tokens per chunk of the text (default 512), or context of a case"},
         CLI_CACHE_TYPE_OPTIONS(o.cache),
+        ASK_STEP_OPTIONS(o.step),
         {"--max-tokens", "-n", OPT_INT, &o.max_tokens, 1, 1 << 20, "N", "longest reply of a case (default 160)"},
         {"--limit", NULL, OPT_INT, &o.only, 1, 1 << 30, "N", "the first N cases only"},
         {"--parse-special", NULL, OPT_FLAG, &o.parse_special, 0, 0, NULL, "control tokens in the text count as such"},
@@ -311,6 +331,7 @@ int cmd_eval(int argc, char **argv) {
         exaone_session_options_default(&o.session);
         o.session.n_ctx = (uint64_t)o.context;
         code = cli_cache_types("eval", &o.cache, &o.session.cache_type_k, &o.session.cache_type_v);
+        code = code < 0 ? ask_step_check("eval", &o.step, &o.session) : code;
     }
     if (code < 0) {
         cli_catch_interrupt();

@@ -16,6 +16,7 @@ typedef struct {
     cli_list images, videos;
     const char *prompt, *file, *system, *tools;
     bool json, stats, boxed;
+    int64_t samples, logprobs; /* logprobs: -1 = none */
     double load_seconds;
 } run_options;
 
@@ -24,34 +25,116 @@ static void put_text(exaone_buf *b, const char *key, const char *text, size_t n)
     n ? exaone_json_put_string(b, text, n) : (void)exaone_buf_puts(b, "null");
 }
 
+/* content, reasoning_content, tool_calls, finish_reason */
+static void put_reply(exaone_buf *b, const ask_result *r) {
+    size_t n;
+    const char *text = exaone_reply_content(r->reply, &n);
+    put_text(b, "content", text, n);
+    text = exaone_reply_reasoning(r->reply, &n);
+    exaone_buf_puts(b, ", ");
+    put_text(b, "reasoning_content", text, n);
+    exaone_buf_puts(b, ", \"tool_calls\": [");
+    for (size_t i = 0; i < exaone_reply_n_calls(r->reply); i++) {
+        exaone_tool_call call = exaone_reply_call(r->reply, i);
+        exaone_buf_puts(b, i ? ", {\"name\": " : "{\"name\": ");
+        exaone_json_put_string(b, call.name, strlen(call.name));
+        exaone_buf_puts(b, ", \"arguments\": ");
+        exaone_json_put_string(b, call.arguments, strlen(call.arguments));
+        exaone_buf_puts(b, "}");
+    }
+    exaone_buf_printf(b, "], \"finish_reason\": \"%s\"",
+                      r->interrupted ? "interrupted" : exaone_reply_finish_reason(r->reply));
+}
+
+static void put_token(exaone_buf *b, const exaone_tokenizer *tok, const exaone_logprob *l) {
+    char *text = NULL;
+    size_t n = 0;
+    exaone_error err;
+    bool ok = exaone_tokenizer_decode(tok, &l->id, 1, 0, &text, &n, &err) == EXAONE_OK;
+    exaone_buf_printf(b, "{\"id\": %d, ", l->id);
+    put_text(b, "token", text, ok ? n : 0);
+    exaone_buf_printf(b, ", \"logprob\": %.9g", (double)l->logprob);
+    free(text);
+}
+
+/* As the OpenAI API: one entry per token, each with the most probable ones at its place. */
+static void put_logprobs(exaone_buf *b, const ask_result *r, const exaone_tokenizer *tok) {
+    exaone_buf_puts(b, ", \"logprobs\": {\"content\": [");
+    for (size_t i = 0; i < r->n_ids; i++) {
+        const exaone_logprob *row = r->logprobs + i * (1 + r->n_top);
+        exaone_buf_puts(b, i ? ", " : "");
+        put_token(b, tok, row);
+        exaone_buf_puts(b, ", \"top_logprobs\": [");
+        for (size_t k = 1; k <= r->n_top; k++) {
+            exaone_buf_puts(b, k > 1 ? ", " : "");
+            put_token(b, tok, row + k);
+            exaone_buf_puts(b, "}");
+        }
+        exaone_buf_puts(b, "]}");
+    }
+    exaone_buf_puts(b, "]}");
+}
+
+/* All samples, when there are several. */
+static void put_choices(exaone_buf *b, const ask_result *r, const exaone_tokenizer *tok) {
+    exaone_buf_puts(b, ", \"choices\": [");
+    for (size_t i = 0; i <= r->n_more; i++) {
+        const ask_result *one = i ? &r->more[i - 1] : r;
+        exaone_buf_printf(b, "%s{\"index\": %zu, ", i ? ", " : "", i);
+        put_reply(b, one);
+        if (one->logprobs) {
+            put_logprobs(b, one, tok);
+        }
+        exaone_buf_puts(b, "}");
+    }
+    exaone_buf_puts(b, "]");
+}
+
+static void put_speculation(exaone_buf *b, const exaone_generation_stats *s) {
+    exaone_buf_printf(b,
+                      ", \"drafts\": {\"verifications\": %llu, \"drafted\": %llu, \"accepted\": %llu, "
+                      "\"passes_without\": %llu, \"tokens_per_verification\": ",
+                      (unsigned long long)s->verifications, (unsigned long long)s->drafted, (unsigned long long)s->accepted,
+                      (unsigned long long)s->passes);
+    s->verifications ? exaone_buf_printf(b, "%.4f", 1 + (double)s->accepted / (double)s->verifications)
+                     : (void)exaone_buf_puts(b, "null");
+    for (int k = 0; k < 2; k++) {
+        exaone_buf_puts(b, k ? "], \"drafted_at\": [" : ", \"accepted_at\": [");
+        for (size_t i = 0; i < EXAONE_MAX_DRAFT; i++) {
+            exaone_buf_printf(b, "%s%llu", i ? ", " : "", (unsigned long long)(k ? s->drafted_at[i] : s->accepted_at[i]));
+        }
+    }
+    exaone_buf_printf(b, "], \"draft_ms\": %.3f, \"verify_ms\": %.3f, \"pass_ms\": %.3f}", s->draft_seconds * 1e3,
+                      s->verify_seconds * 1e3, s->pass_seconds * 1e3);
+}
+
+static size_t all_tokens(const ask_result *r) {
+    size_t n = r->n_ids;
+    for (size_t i = 0; i < r->n_more; i++) {
+        n += r->more[i].n_ids;
+    }
+    return n;
+}
+
 static int print_json(const run_options *o, const ask_result *r, const ask_settings *s, const exaone_engine *e) {
     exaone_buf b;
     exaone_buf_init(&b, 256 << 20);
-    size_t n;
-    const char *text = exaone_reply_content(r->reply, &n);
+    size_t n, n_ids = all_tokens(r);
     exaone_buf_puts(&b, "{");
-    put_text(&b, "content", text, n);
-    text = exaone_reply_reasoning(r->reply, &n);
-    exaone_buf_puts(&b, ", ");
-    put_text(&b, "reasoning_content", text, n);
-    exaone_buf_puts(&b, ", \"tool_calls\": [");
-    for (size_t i = 0; i < exaone_reply_n_calls(r->reply); i++) {
-        exaone_tool_call call = exaone_reply_call(r->reply, i);
-        exaone_buf_puts(&b, i ? ", {\"name\": " : "{\"name\": ");
-        exaone_json_put_string(&b, call.name, strlen(call.name));
-        exaone_buf_puts(&b, ", \"arguments\": ");
-        exaone_json_put_string(&b, call.arguments, strlen(call.arguments));
-        exaone_buf_puts(&b, "}");
+    put_reply(&b, r);
+    if (r->logprobs) {
+        put_logprobs(&b, r, exaone_engine_tokenizer(e));
     }
-    exaone_buf_printf(&b, "], \"finish_reason\": \"%s\"",
-                      r->interrupted ? "interrupted" : exaone_reply_finish_reason(r->reply));
+    if (r->n_more) {
+        put_choices(&b, r, exaone_engine_tokenizer(e));
+    }
     exaone_buf_printf(&b,
                       ", \"usage\": {\"prompt_tokens\": %zu, \"completion_tokens\": %zu, \"total_tokens\": %zu, "
                       "\"prompt_tokens_details\": {\"cached_tokens\": %zu}}",
-                      r->prompt_tokens, r->n_ids, r->prompt_tokens + r->n_ids, r->reused_tokens);
+                      r->prompt_tokens, n_ids, r->prompt_tokens + n_ids, r->reused_tokens);
     if (o->boxed) {
         size_t begin, end;
-        text = exaone_reply_content(r->reply, &n);
+        const char *text = exaone_reply_content(r->reply, &n);
         exaone_buf_puts(&b, ", ");
         bool found = exaone_boxed_last(text, n, &begin, &end);
         put_text(&b, "boxed", found ? text + begin : "", found ? end - begin : 0);
@@ -63,6 +146,7 @@ static int print_json(const run_options *o, const ask_result *r, const ask_setti
     exaone_buf_printf(&b, ", \"prompt_per_second\": %.3f, \"predicted_per_second\": %.3f}",
                       (double)(r->prompt_tokens - r->reused_tokens) / (r->prompt_seconds + 1e-9),
                       (double)r->n_ids / (r->generate_seconds + 1e-9));
+    put_speculation(&b, &r->stats);
     exaone_buf_printf(&b, ", \"sampling\": {\"greedy\": %s, \"seed\": ", s->sampling.do_sample ? "false" : "true");
     s->sampling.do_sample ? exaone_buf_printf(&b, "%llu}", (unsigned long long)s->sampling.seed)
                           : exaone_buf_puts(&b, "null}");
@@ -70,6 +154,23 @@ static int print_json(const run_options *o, const ask_result *r, const ask_setti
     bool ok = !b.failed && cli_write(b.data, b.len);
     exaone_buf_release(&b);
     return ok ? CLI_OK : CLI_FAILED;
+}
+
+/* A line about drafts; nothing when there were none. */
+static void print_draft_stats(const exaone_generation_stats *s) {
+    char at[EXAONE_MAX_DRAFT * 8] = "";
+    size_t n = 0;
+    for (size_t i = 0; i < EXAONE_MAX_DRAFT && s->drafted_at[i]; i++) {
+        n += (size_t)snprintf(at + n, sizeof at - n, "%s%.0f %%", i ? ", " : "",
+                              100.0 * (double)s->accepted_at[i] / (double)s->drafted_at[i]);
+    }
+    if (s->verifications) {
+        cli_note("drafts: %llu of %llu accepted (by place %s); %.3f tokens per verification; %llu verifications in %.0f ms, "
+                 "drafting %.0f ms; %llu passes without drafts in %.0f ms",
+                 (unsigned long long)s->accepted, (unsigned long long)s->drafted, at,
+                 1 + (double)s->accepted / (double)s->verifications, (unsigned long long)s->verifications,
+                 s->verify_seconds * 1e3, s->draft_seconds * 1e3, (unsigned long long)s->passes, s->pass_seconds * 1e3);
+    }
 }
 
 static void print_stats(const run_options *o, const ask_result *r, const exaone_engine *e) {
@@ -81,10 +182,27 @@ static void print_stats(const run_options *o, const ask_result *r, const exaone_
         o->load_seconds * 1e3, r->media_seconds * 1e3, r->vision_seconds * 1e3, r->prompt_tokens, r->prompt_seconds * 1e3,
         p / (r->prompt_seconds + 1e-9), r->n_ids, r->generate_seconds * 1e3, n / (r->generate_seconds + 1e-9), i->cpu_level,
         i->n_threads);
+    print_draft_stats(&r->stats);
+}
+
+/* The other samples, each behind a line that says which. */
+static void print_more(const ask_result *r, screen *view) {
+    for (size_t i = 0; i < r->n_more; i++) {
+        const ask_result *one = &r->more[i];
+        size_t n_reasoning, n_content;
+        const char *reasoning = exaone_reply_reasoning(one->reply, &n_reasoning);
+        const char *content = exaone_reply_content(one->reply, &n_content);
+        bool failed = printf("--- sample %zu of %zu\n", i + 2, r->n_more + 1) < 0 || view->failed;
+        *view = screen_init();
+        view->failed = failed;
+        screen_show(view, reasoning, n_reasoning, content, n_content);
+        screen_end(view, one->reply);
+    }
 }
 
 static int print_plain(const run_options *o, const ask_result *r, screen *view) {
     screen_end(view, r->reply);
+    print_more(r, view);
     size_t n, begin, end;
     const char *content = exaone_reply_content(r->reply, &n);
     if (o->boxed && exaone_boxed_last(content, n, &begin, &end)) {
@@ -160,6 +278,9 @@ static int answer(const run_options *o, const char *prompt, exaone_engine *e, as
     screen view = screen_init();
     settings->progress = isatty(STDERR_FILENO);
     settings->tools = o->tools;
+    settings->samples = (size_t)o->samples;
+    settings->want_logprobs = o->logprobs >= 0;
+    settings->logprobs = o->logprobs > 0 ? (size_t)o->logprobs : 0;
     exaone_status s = chat ? build_chat(chat, o, prompt, &err) : exaone_fail_memory(&err, "the conversation", 64);
     if (s == EXAONE_OK && o->tools) {
         s = add_tools(chat, o->tools, &err);
@@ -282,7 +403,7 @@ static int run(run_options *o, const cli_command_line *line) {
 }
 
 int cmd_run(int argc, char **argv) {
-    run_options o = {0};
+    run_options o = {.samples = 1, .logprobs = -1};
     ask_options_init(&o.ask);
     const cli_option options[] = {
         {"--image", NULL, OPT_LIST, &o.images, 0, 0, "FILE", "an image: file, data URI or URL (repeatable)"},
@@ -293,7 +414,10 @@ int cmd_run(int argc, char **argv) {
         {"--tools", NULL, OPT_TEXT, &o.tools, 0, 0, "FILE", "JSON list of tools that the model may call"},
         {"--boxed", NULL, OPT_FLAG, &o.boxed, 0, 0, NULL, "ask for the answer in \\boxed{} and print it last"},
         {"--json", NULL, OPT_FLAG, &o.json, 0, 0, NULL, "one JSON object instead of streamed text"},
-        {"--stats", NULL, OPT_FLAG, &o.stats, 0, 0, NULL, "speed on standard error"},
+        {"--samples", NULL, OPT_INT, &o.samples, 1, 256, "N", "so many replies to the one prompt (default 1)"},
+        {"--logprobs", NULL, OPT_INT, &o.logprobs, 0, 20, "N",
+         "with --json: the probability of each token and of the N most probable ones"},
+        {"--stats", NULL, OPT_FLAG, &o.stats, 0, 0, NULL, "speed and drafts on standard error"},
         ASK_OPTIONS(o.ask),
     };
     enum { N = sizeof options / sizeof options[0] };
@@ -301,6 +425,12 @@ int cmd_run(int argc, char **argv) {
     int code = cli_options_parse("run", options, N, argc, argv, &line);
     if (code < 0) {
         code = ask_options_check("run", &o.ask);
+    }
+    if (code < 0 && o.logprobs >= 0 && !o.json) {
+        code = cli_usage("run", "--logprobs %lld: the probabilities are part of --json", (long long)o.logprobs);
+    }
+    if (code < 0 && o.samples > 1 && o.boxed && !o.json) {
+        code = cli_usage("run", "--samples %lld and --boxed go together with --json only", (long long)o.samples);
     }
     if (code < 0) {
         code = run(&o, &line);
