@@ -1,4 +1,4 @@
-# exaone.c: `make help` lists the targets. New files need no line here: src/AREA/*.c, cli/*.c, examples/*.c,
+# exaone.c: `make help` lists the targets. New files need no line here: src/AREA/*.c, cli/*.c, examples/*.c, bench/*.c,
 # tests/AREA/test_*.c, tests/AREA/test_*.sh, tests/tools/*.c and tests/fuzz/fuzz_*.c are found by name.
 MAKEFLAGS += --no-builtin-rules
 SHELL := /bin/sh
@@ -60,6 +60,7 @@ $(BUILD)/src/cpu/kernels/avx2/%.o: ISA_FLAGS := -mavx2 -mfma -mf16c
 LIB_SRC := $(sort $(wildcard src/*/*.c src/cpu/kernels/*.c $(ISA_LEVELS:%=src/cpu/kernels/%/*.c)))
 CLI_SRC := $(sort $(wildcard cli/*.c))
 EXAMPLE_SRC := $(sort $(wildcard examples/*.c))
+BENCH_SRC := $(sort $(wildcard bench/*.c))
 TEST_SRC := $(sort $(wildcard tests/*/test_*.c))
 TOOL_SRC := $(sort $(wildcard tests/tools/*.c))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
@@ -131,6 +132,10 @@ $(BUILD)/examples/%: $(BUILD)/examples/%.o $(SHARED)
 	$(if $(V),,@echo "  LD   $@")
 	$(Q)$(LINK) $< -L$(BUILD) -lexaone -Wl,-rpath,'$$ORIGIN/..' -lm -o $@
 
+$(BUILD)/bench/%: $(BUILD)/bench/%.o $(INTERNAL)
+	$(if $(V),,@echo "  LD   $@")
+	$(Q)$(LINK) $(filter %.o %.a,$^) $(LDLIBS) -o $@
+
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(call obj,$(SUPPORT_SRC)) $(INTERNAL)
 	$(if $(V),,@echo "  LD   $@")
 	$(Q)$(LINK) $(filter %.o %.a,$^) $(LDLIBS) -lcmocka -o $@
@@ -140,6 +145,8 @@ FUZZ_MAIN := $(if $(FUZZ),,$(BUILD)/tests/fuzz/driver.o)
 $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_MAIN) $(INTERNAL)
 	$(if $(V),,@echo "  LD   $@")
 	$(Q)$(LINK) $(if $(FUZZ),-fsanitize=fuzzer) $(filter %.o %.a,$^) $(LDLIBS) -o $@
+
+bench: $(call bin,$(BENCH_SRC))
 
 tests: $(call bin,$(TEST_SRC) $(TOOL_SRC) $(FUZZ_SRC))
 
@@ -206,6 +213,7 @@ help:
 	@echo "make            build/exaone, the libraries and the examples"
 	@echo "make demo       build, then ask the built-in tiny model about an image, a video and a sum"
 	@echo "make test       every test; the last line counts them"
+	@echo "make bench      build/bench: programs that measure"
 	@echo "make check      the static rules: includes, symbols, calls, headers, sizes, format, cppcheck, links"
 	@echo "make format     clang-format on every source file"
 	@echo "make asan       the tests under the address and undefined-behaviour sanitizers"
@@ -217,7 +225,7 @@ help:
 	@echo "make clean      remove what was built"
 	@echo "V=1 shows the commands, BUILD=DIR builds elsewhere"
 
-.PHONY: all tests test demo check format asan tsan fuzz fuzz-run install uninstall setup clean help
+.PHONY: all bench tests test demo check format asan tsan fuzz fuzz-run install uninstall setup clean help
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 endif

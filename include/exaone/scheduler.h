@@ -113,8 +113,8 @@ EXAONE_API EXAONE_MUST_USE exaone_status exaone_scheduler_submit(exaone_schedule
                                                                  const exaone_request_params *params, exaone_request **out,
                                                                  exaone_error *err);
 
-/* Ends the request before the next step: at most the one callback that is being made still comes, then only on_done. Does not
- * wait. Nothing happens when it has ended already. */
+/* Ends the request before the next step: at most the one callback that is being made still comes, then only on_done. Does
+ * not wait. Nothing happens when it has ended already. */
 EXAONE_API void exaone_request_cancel(exaone_request *request);
 
 /* Waits until on_done has returned. *reply may be NULL. Returns the reply's status with its message. A callback of an
