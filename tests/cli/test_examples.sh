@@ -29,10 +29,10 @@ expect "processor: pixels" 0 "pixel_values [40, 1176]"
 expect "processor: grid" 0 "image_grid_thw [1, 3]: 1 4 10"
 run_it "$build/ask_video" models/tiny examples/media/moving-circle.mp4 "Which way does the circle move?"
 if grep -q "without" "$work/err"; then echo "skip ask_video: built without video"; else expect "ask_video" 0 "right"; fi
-run_it "$build/streams" models/tiny "2 + 3 = ?" "7 + 9 = ?" "20 + 3 = ?"
+run_it "$build/streams" models/tiny "2 + 3 = ?" "7 + 9 = ?" "7 + 8 = ?"
 exactly "streams: three questions at once" 0 "2 + 3 = ? -> 5 (2 tokens)
 7 + 9 = ? -> 16 (3 tokens)
-20 + 3 = ? -> 23 (3 tokens)"
+7 + 8 = ? -> 15 (3 tokens)"
 for example in tokenize forward ask_text ask_image ask_video chat vision loss processor streams; do
     run_it "$build/$example" "$work/none"
     if [ "$code" -eq 1 ] && grep -qF "$work/none" "$work/err"; then pass "$example names a missing model"; else fail "$example names a missing model"; fi
