@@ -106,16 +106,56 @@ int exaone_output_sync(const exaone_output *out) {
     return out->tmp && fsync(out->fd) != 0 ? errno : 0;
 }
 
-int exaone_output_commit(exaone_output *out) {
+/* For file systems that cannot rename without replacing: a second name, or, where files have but one, a rename over an
+ * empty file that only we can have made. */
+static int place_new(const char *tmp, const char *path) {
+    if (link(tmp, path) == 0) {
+        unlink(tmp);
+        return 0;
+    }
+    if (errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS) {
+        return errno;
+    }
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        return errno;
+    }
+    close(fd);
+    int fault = rename(tmp, path) == 0 ? 0 : errno;
+    if (fault) {
+        unlink(path);
+    }
+    return fault;
+}
+
+static int place(const char *tmp, const char *path, bool replace) {
+    if (replace) {
+        return rename(tmp, path) == 0 ? 0 : errno;
+    }
+    if (renameat2(AT_FDCWD, tmp, AT_FDCWD, path, RENAME_NOREPLACE) == 0) {
+        return 0;
+    }
+    return errno == ENOSYS || errno == EINVAL || errno == EOPNOTSUPP ? place_new(tmp, path) : errno;
+}
+
+static int commit(exaone_output *out, bool replace) {
     int fault = out->fd >= 0 && close(out->fd) != 0 ? errno : 0;
-    if (fault == 0 && out->tmp && rename(out->tmp, out->path) != 0) {
-        fault = errno;
+    if (fault == 0 && out->tmp) {
+        fault = place(out->tmp, out->path, replace);
     }
     if (fault && out->tmp) {
         unlink(out->tmp);
     }
     release(out);
     return fault;
+}
+
+int exaone_output_commit(exaone_output *out) {
+    return commit(out, true);
+}
+
+int exaone_output_commit_new(exaone_output *out) {
+    return commit(out, false);
 }
 
 void exaone_output_abort(exaone_output *out) {

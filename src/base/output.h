@@ -19,6 +19,8 @@ EXAONE_MUST_USE exaone_status exaone_output_open(const char *path, exaone_output
 int exaone_output_sync(const exaone_output *out);
 /* Closes the descriptor if it is open and renames. 0, or an errno (then the temporary is removed). Releases *out. */
 int exaone_output_commit(exaone_output *out);
+/* The same, but a file that is there by now is never replaced: EEXIST. A pipe or device is written through as ever. */
+int exaone_output_commit_new(exaone_output *out);
 /* Closes and removes the temporary; what went through a pipe or device cannot be taken back. Releases *out. */
 void exaone_output_abort(exaone_output *out);
 

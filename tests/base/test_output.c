@@ -1,4 +1,5 @@
 /* Writing files: whole or not at all, through links, and into pipes without replacing them. */
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -61,6 +62,26 @@ static void an_aborted_file_changes_nothing(void **state) {
     exaone_output_abort(&out);
     assert_holds(path, "old");
     assert_no_temporary(path);
+}
+
+/* Also when the other file came after the start. */
+static void a_new_file_replaces_nothing(void **state) {
+    (void)state;
+    const char *path = scratch_path("once");
+    exaone_output out;
+    exaone_error err = {0};
+    assert_int_equal(exaone_output_open(path, &out, &err), EXAONE_OK);
+    assert_int_equal(write(out.fd, "one", 3), 3);
+    assert_int_equal(exaone_output_commit_new(&out), 0);
+    assert_holds(path, "one");
+    const char *late = scratch_path("late");
+    assert_int_equal(exaone_output_open(late, &out, &err), EXAONE_OK);
+    assert_int_equal(write(out.fd, "two", 3), 3);
+    scratch_write_text("late", "theirs");
+    assert_int_equal(exaone_output_commit_new(&out), EEXIST);
+    assert_holds(late, "theirs");
+    assert_no_temporary(path);
+    assert_no_temporary(late);
 }
 
 /* The link stays a link; what it leads to is written, also through two links and when nothing is there yet. */
@@ -141,10 +162,10 @@ static void a_folder_is_an_error(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_file_keeps_its_rights),   cmocka_unit_test(an_aborted_file_changes_nothing),
-        cmocka_unit_test(a_link_is_followed),        cmocka_unit_test(a_circle_of_links_is_an_error),
-        cmocka_unit_test(a_pipe_is_written_through), cmocka_unit_test(a_descriptor_is_written_through),
-        cmocka_unit_test(a_folder_is_an_error),
+        cmocka_unit_test(a_file_keeps_its_rights),         cmocka_unit_test(an_aborted_file_changes_nothing),
+        cmocka_unit_test(a_new_file_replaces_nothing),     cmocka_unit_test(a_link_is_followed),
+        cmocka_unit_test(a_circle_of_links_is_an_error),   cmocka_unit_test(a_pipe_is_written_through),
+        cmocka_unit_test(a_descriptor_is_written_through), cmocka_unit_test(a_folder_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
