@@ -54,6 +54,8 @@ extern const cli_command cli_commands[];
  * code to return (help was shown: CLI_OK; a fault was named: CLI_USAGE). Words that are no options are collected in *line
  * (release with cli_options_release, also after a fault). */
 int cli_options_parse(const char *name, const cli_option *options, size_t n, int argc, char **argv, cli_command_line *line);
+/* "4G", "500M", "20000": decimal multiples; false for anything else. */
+bool cli_size_parse(const char *text, uint64_t *out);
 /* Edit distance of two words, for "did you mean"; 99 for long ones. */
 size_t cli_distance(const char *a, const char *b);
 void cli_options_release(const cli_option *options, size_t n, cli_command_line *line);
@@ -168,6 +170,7 @@ int cmd_diff(int argc, char **argv);
 int cmd_pull(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_rm(int argc, char **argv);
+int cmd_cache(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 int cmd_help(int argc, char **argv);
 

@@ -9,12 +9,15 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "editor.h"
+#include "prefix.h"
 #include "screen.h"
 
 typedef struct {
     ask_options options;
     exaone_engine *engine;
     exaone_session *session;
+    cli_prefix_options prefix;
+    exaone_cache *cache;
     exaone_chat *chat;
     struct ask_media *held;
     ask_settings settings;
@@ -83,6 +86,7 @@ static void answer(conversation *c) {
     exaone_status s = exaone_chat_to_json(c->chat, c->settings.thinking, &request, &n, &err);
     if (s == EXAONE_OK) {
         s = ask(c->engine, c->session, request, n, NULL, &c->settings, screen_show, &v, &r, &err);
+        exaone_session_save(c->session, false);
     }
     cli_progress_clear(c->settings.progress);
     if (r.reply) {
@@ -412,6 +416,7 @@ static int chat(conversation *c) {
     if (cli_session_open(c->engine, &c->options.session, &c->session, &err) != EXAONE_OK) {
         return cli_fail(&err);
     }
+    c->cache = cli_prefix_attach(&c->prefix, true, c->session);
     start_again(c, c->system);
     for (size_t i = 0; i < c->images.n; i++) {
         add_pending(c, EXAONE_PART_IS_IMAGE, c->images.items[i]);
@@ -432,6 +437,7 @@ int cmd_chat(int argc, char **argv) {
         {"--system", NULL, OPT_TEXT, &c.system, 0, 0, "TEXT", "system message"},
         {"--image", NULL, OPT_LIST, &c.images, 0, 0, "FILE", "an image of the first message; /image inside (repeatable)"},
         {"--video", NULL, OPT_LIST, &c.videos, 0, 0, "FILE", "a video of the first message; /video inside (repeatable)"},
+        CLI_PREFIX_OPTIONS(c.prefix, "default: XDG_CACHE_HOME/exaone/prefix"),
         ASK_OPTIONS(c.options),
     };
     enum { N = sizeof options / sizeof options[0] };
@@ -444,11 +450,18 @@ int cmd_chat(int argc, char **argv) {
                    : ask_options_check("chat", &c.options);
     }
     if (code < 0) {
+        code = cli_prefix_check("chat", &c.prefix);
+    }
+    if (code < 0) {
         code = chat(&c);
     }
     drop_pending(&c);
     exaone_chat_free(c.chat);
+    if (c.cache) {
+        exaone_session_save(c.session, true);
+    }
     exaone_session_free(c.session);
+    exaone_cache_close(c.cache);
     ask_media_free(c.held);
     exaone_engine_close(c.engine);
     cli_options_release(options, N, &line);

@@ -7,12 +7,14 @@
 #include "ask.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "prefix.h"
 #include "screen.h"
 
 enum { MAX_PROMPT = 64 << 20 };
 
 typedef struct {
     ask_options ask;
+    cli_prefix_options prefix;
     cli_list images, videos;
     const char *prompt, *file, *system, *tools;
     bool json, stats, boxed;
@@ -272,6 +274,7 @@ static int answer(const run_options *o, const char *prompt, exaone_engine *e, as
     exaone_error err = {0};
     exaone_chat *chat = exaone_chat_new();
     exaone_session *session = NULL;
+    exaone_cache *cache = NULL;
     char *request = NULL;
     size_t n = 0;
     ask_result r = {0};
@@ -292,6 +295,7 @@ static int answer(const run_options *o, const char *prompt, exaone_engine *e, as
         s = cli_session_open(e, &o->ask.session, &session, &err);
     }
     if (s == EXAONE_OK) {
+        cache = cli_prefix_attach(&o->prefix, false, session);
         s = ask(e, session, request, n, NULL, settings, o->json ? NULL : screen_show, &view, &r, &err);
     }
     int code = s == EXAONE_OK ? (o->json ? print_json(o, &r, settings, e) : print_plain(o, &r, &view)) : CLI_FAILED;
@@ -304,7 +308,11 @@ static int answer(const run_options *o, const char *prompt, exaone_engine *e, as
         print_stats(o, &r, e);
     }
     ask_result_release(&r);
+    if (cache) {
+        exaone_session_save(session, true);
+    }
     exaone_session_free(session);
+    exaone_cache_close(cache);
     exaone_chat_free(chat);
     free(request);
     return code;
@@ -418,6 +426,7 @@ int cmd_run(int argc, char **argv) {
         {"--logprobs", NULL, OPT_INT, &o.logprobs, 0, 20, "N",
          "with --json: the probability of each token and of the N most probable ones"},
         {"--stats", NULL, OPT_FLAG, &o.stats, 0, 0, NULL, "speed and drafts on standard error"},
+        CLI_PREFIX_OPTIONS(o.prefix, "default: nowhere"),
         ASK_OPTIONS(o.ask),
     };
     enum { N = sizeof options / sizeof options[0] };
@@ -431,6 +440,9 @@ int cmd_run(int argc, char **argv) {
     }
     if (code < 0 && o.samples > 1 && o.boxed && !o.json) {
         code = cli_usage("run", "--samples %lld and --boxed go together with --json only", (long long)o.samples);
+    }
+    if (code < 0) {
+        code = cli_prefix_check("run", &o.prefix);
     }
     if (code < 0) {
         code = run(&o, &line);

@@ -87,6 +87,11 @@ const cli_command cli_commands[] = {
      "Without :QUANT the whole repository goes. Files that another quantisation needs stay.\n\n"
      "  exaone rm LGAI-EXAONE/EXAONE-4.5-33B-GGUF:Q4_K_M",
      cmd_rm},
+    {"cache", "exaone cache [options] list|verify|clear", "Look at, check or empty the cache of evaluated prompts.",
+     "chat keeps what it evaluated there, run with --cache-dir: a conversation or document met again is not read again.\n"
+     "The folder is XDG_CACHE_HOME/exaone/prefix, else ~/.cache/exaone/prefix. verify removes broken entries.\n\n"
+     "  exaone cache verify\n  exaone cache clear --cache-dir /var/tmp/exaone",
+     cmd_cache},
     {"version", "exaone version", "Show version and build features.", NULL, cmd_version},
     {"help", "exaone help [COMMAND]", "Show this list, or the help of a command.", NULL, cmd_help},
     {NULL, NULL, NULL, NULL, NULL},

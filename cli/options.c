@@ -210,3 +210,24 @@ void cli_options_release(const cli_option *options, size_t n, cli_command_line *
     free((void *)(uintptr_t)line->words);
     *line = (cli_command_line){0};
 }
+
+bool cli_size_parse(const char *text, uint64_t *out) {
+    char *end;
+    errno = 0;
+    unsigned long long n = strtoull(text, &end, 10);
+    uint64_t scale = 1;
+    if (*end && end != text) {
+        const char *units = "kKmMgGtT", *at = strchr(units, *end);
+        if (!at || end[1]) {
+            return false;
+        }
+        for (long i = 0; i <= (at - units) / 2; i++) {
+            scale *= 1000;
+        }
+    }
+    if (errno || end == text || text[0] == '-' || n < 1 || n > UINT64_MAX / scale) {
+        return false;
+    }
+    *out = n * scale;
+    return true;
+}

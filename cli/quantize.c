@@ -1,7 +1,6 @@
 /* Writing GGUF files: what `quantize` and `convert` share. */
 #include "quantize.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,28 +38,6 @@ static bool show_progress(void *ctx, const exaone_quantize_progress *p) {
 static void show_note(void *ctx, const char *text) {
     cli_progress_clear(((progress *)ctx)->show);
     cli_say("%s", text);
-}
-
-/* "4G", "500M", "20000": decimal multiples; false for anything else. */
-static bool parse_size(const char *text, uint64_t *out) {
-    char *end;
-    errno = 0;
-    unsigned long long n = strtoull(text, &end, 10);
-    uint64_t scale = 1;
-    if (*end && end != text) {
-        const char *units = "kKmMgGtT", *at = strchr(units, *end);
-        if (!at || end[1]) {
-            return false;
-        }
-        for (long i = 0; i <= (at - units) / 2; i++) {
-            scale *= 1000;
-        }
-    }
-    if (errno || end == text || text[0] == '-' || n < 1 || n > UINT64_MAX / scale) {
-        return false;
-    }
-    *out = n * scale;
-    return true;
 }
 
 /* Cuts "PATTERN=T" items at their last '='. *out and each pattern: free. */
@@ -128,7 +105,7 @@ int cli_quantize(const char *command, const cli_quantize_options *o, const cli_c
         return cli_usage(command, "want a source and a target, got %zu words", line->n_words);
     }
     exaone_quantize_options options = {0};
-    if (o->split_size && !parse_size(o->split_size, &options.split_size)) {
+    if (o->split_size && !cli_size_parse(o->split_size, &options.split_size)) {
         return cli_usage(command, "--split-size %s: want a number of bytes, as 500M or 4G", o->split_size);
     }
     if (o->no_mmproj && o->mmproj_out) {
