@@ -21,6 +21,7 @@ struct exaone_prefix {
     size_t saved;    /* blocks that the store has or will have */
     size_t distance; /* blocks between checkpoints of a long prompt */
     size_t next;     /* block end of the next such checkpoint */
+    bool distrust;   /* an entry was broken: others of this timeline are written anew */
     uint8_t *block;  /* [block_bytes] */
     size_t block_bytes;
 };
@@ -120,6 +121,15 @@ static exaone_store_key piece_key(const exaone_prefix *p, const uint8_t *bytes, 
     return key;
 }
 
+/* Whether an entry need not be written. */
+static bool is_kept(const exaone_prefix *p, const exaone_store_key *key) {
+    if (p->distrust) {
+        exaone_store_remove(p->cache->store, key);
+        return false;
+    }
+    return exaone_store_knows(p->cache->store, key);
+}
+
 /* ---- checkpoints: a list of pieces ---- */
 
 /* The stored form of a checkpoint is [ring layers][pages][page_bytes]; a piece is one page of all layers. */
@@ -163,7 +173,7 @@ static bool put_pieces(exaone_prefix *p, const checkpoint_shape *shape, uint8_t 
             copy_piece(shape, stored, piece, i, true);
             exaone_store_key k = piece_key(p, piece, piece_bytes);
             memcpy(manifest + MANIFEST_HEAD + i * DIGEST, k.bytes, DIGEST);
-            if (exaone_store_knows(p->cache->store, &k)) {
+            if (is_kept(p, &k)) {
                 free(piece);
             } else {
                 ok = exaone_store_give(p->cache->store, &k, piece, piece_bytes, wait);
@@ -186,7 +196,7 @@ static bool save_checkpoint(exaone_prefix *p, const exaone_sequence *s, size_t k
     if ((s->drafts && s->mtp_length < shape.token) || !exaone_kv_cache_can_cut(s->cache, shape.token)) {
         return false;
     }
-    if (exaone_store_knows(p->cache->store, &key)) {
+    if (is_kept(p, &key)) {
         return true;
     }
     exaone_kv_checkpoint *checkpoint;
@@ -229,6 +239,9 @@ static exaone_kv_checkpoint *load_checkpoint(exaone_prefix *p, exaone_sequence *
         if (ok) {
             copy_piece(&shape, stored, piece, i, false);
         }
+    }
+    if (!ok) {
+        exaone_store_remove(p->cache->store, &key);
     }
     exaone_kv_checkpoint *checkpoint = NULL;
     exaone_error ignored;
@@ -279,6 +292,7 @@ static size_t load_blocks(exaone_prefix *p, exaone_sequence *s, size_t *from, si
 
 void exaone_prefix_load(exaone_prefix *p, exaone_sequence *s) {
     size_t most = s->n_ids / BLOCK < p->max_blocks ? s->n_ids / BLOCK : p->max_blocks, from = s->length / BLOCK;
+    uint64_t faults = exaone_store_get_stats(p->cache->store).faults;
     p->hashed = 0;
     p->saved = 0;
     p->next = p->distance;
@@ -302,6 +316,7 @@ void exaone_prefix_load(exaone_prefix *p, exaone_sequence *s) {
         k = there < k ? there + 1 : k; /* a block was broken: only shorter ones remain */
     }
     p->next = (s->length / BLOCK / p->distance + 1) * p->distance;
+    p->distrust = exaone_store_get_stats(p->cache->store).faults > faults;
 }
 
 /* ---- saving ---- */
@@ -320,7 +335,7 @@ static bool save_blocks(exaone_prefix *p, const exaone_sequence *s, size_t n, ex
     hash_to(p, s, n);
     for (; p->saved < n && p->block_bytes; p->saved++) {
         exaone_store_key key = block_key(p, p->saved);
-        if (!exaone_store_knows(p->cache->store, &key)) {
+        if (!is_kept(p, &key)) {
             exaone_kv_block_read(s->cache, p->saved, p->block);
             if (!exaone_store_put(p->cache->store, &key, p->block, p->block_bytes, wait)) {
                 return false;

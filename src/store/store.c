@@ -317,6 +317,14 @@ bool exaone_store_has(exaone_store *s, const exaone_store_key *key) {
     return faccessat(s->root, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
+void exaone_store_remove(exaone_store *s, const exaone_store_key *key) {
+    char name[EXAONE_STORE_NAME];
+    exaone_store_name(key, name);
+    if (!s->options.read_only) {
+        (void)unlinkat(s->root, name, 0);
+    }
+}
+
 /* With the lock held. */
 static bool waits(const exaone_store *s, const exaone_store_key *key) {
     bool found = s->current && memcmp(&s->current->key, key, sizeof *key) == 0;
@@ -342,12 +350,9 @@ static bool load(exaone_store *s, const exaone_store_key *key, exaone_store_want
     s->stats.bytes_read += ok ? r->file_size : 0;
     pthread_mutex_unlock(&s->lock);
     if (r->fault) {
-        char name[EXAONE_STORE_NAME];
+        char name[EXAONE_STORE_NAME], what[128];
         exaone_store_name(key, name);
-        if (!s->options.read_only) {
-            (void)unlinkat(s->root, name, 0);
-        }
-        char what[128];
+        exaone_store_remove(s, key);
         snprintf(what, sizeof what, "entry %.18s... is not used: ", name);
         fault(s, what, r->fault, r->error);
     } else if (r->error) {

@@ -50,6 +50,9 @@ bool exaone_store_has(exaone_store *store, const exaone_store_key *key);
 /* Whether it is there or waits to be written. */
 bool exaone_store_knows(exaone_store *store, const exaone_store_key *key);
 
+/* Removes an entry if it is there. */
+void exaone_store_remove(exaone_store *store, const exaone_store_key *key);
+
 /* Reads an entry of exactly n bytes into `bytes`. False: a miss (then `bytes` holds anything). */
 bool exaone_store_get(exaone_store *store, const exaone_store_key *key, void *bytes, size_t n);
 /* Reads an entry of at most `max` bytes; *bytes belongs to the caller (free). */

@@ -49,7 +49,7 @@ done
 code=$?
 expect "a saved conversation knows its images from anywhere" 0 "0:37"
 printf '%s\n' "/image README.md" "/image" "/think perhaps" "/undoo" "/retry now" "/load README.md" /new //help |
-    "$exaone" chat --no-think >"$work/out" 2>"$work/err"
+    "$exaone" chat --no-think --no-cache >"$work/out" 2>"$work/err"
 for word in "README.md: the " "/image needs a file name" "/think takes on or off" "/undoo: no such command; did you mean /undo?" \
     "/retry takes nothing" "exaone: README.md: "; do
     if grep -qF "$word" "$work/err"; then pass "says at once: $word"; else fail "says at once: $word"; fi
