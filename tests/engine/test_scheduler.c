@@ -11,26 +11,55 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "exaone/exaone.h"
+#include "../support/fixture.h"
+#include "../support/scratch.h"
 
 enum { MOST = 512, IMAGE = 67 };
 
-static exaone_engine *engine;
+static exaone_engine *engine; /* micro checkpoint with a longer context; its sliding window is 8 */
+enum { VOCAB = 512, CONTEXT = 16384 };
 
-static int open_tiny(void **state) {
+/* The checkpoint with max_position_embeddings raised. */
+static const char *long_micro(void) {
+    static const char *const files[] = {"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors",
+                                        "model.safetensors.index.json", "generation_config.json"};
+    char name[256];
+    for (size_t i = 0; i < 4; i++) {
+        size_t n;
+        snprintf(name, sizeof name, "tests/golden/model/micro/checkpoint/%s", files[i]);
+        char *bytes = fixture_read(name, &n);
+        snprintf(name, sizeof name, "micro/%s", files[i]);
+        scratch_write(name, bytes, n);
+        free(bytes);
+    }
+    size_t n;
+    char *config = fixture_read("tests/golden/model/micro/checkpoint/config.json", &n);
+    char *at = strstr(config, "\"max_position_embeddings\": 1024");
+    assert_non_null(at);
+    memcpy(at, "\"max_position_embeddings\":16384", strlen("\"max_position_embeddings\":16384"));
+    scratch_write("micro/config.json", config, n);
+    free(config);
+    return scratch_path("micro");
+}
+
+static int open_micro(void **state) {
     (void)state;
     exaone_error err = {0};
-    exaone_engine_options o = {.n_threads = 2};
-    assert_int_equal(exaone_engine_open("models/tiny", &o, &engine, &err), EXAONE_OK);
+    exaone_engine_options o = {.n_threads = 2, .no_tokenizer = true};
+    if (exaone_engine_open(long_micro(), &o, &engine, &err) != EXAONE_OK) {
+        fail_msg("%s", err.message);
+    }
     return 0;
 }
 
-static int close_tiny(void **state) {
+static int close_micro(void **state) {
     (void)state;
     exaone_engine_close(engine);
     return 0;
@@ -92,7 +121,7 @@ static client *client_new(size_t n_prompt, unsigned seed, size_t max_tokens) {
     client *c = calloc(1, sizeof *c);
     c->prompt = calloc(n_prompt, sizeof *c->prompt);
     for (size_t i = 0; i < n_prompt; i++) {
-        c->prompt[i] = (int32_t)(100 + (i * 7919 + seed * 104729 + i * i * 31 * (seed + 1)) % 1400);
+        c->prompt[i] = (int32_t)(100 + (i * 7919 + seed * 104729 + i * i * 31 * (seed + 1)) % 400);
     }
     exaone_sampling_default(&c->sampling);
     c->sampling.do_sample = false;
@@ -147,7 +176,8 @@ static void alone(const client *c, int32_t *ids, size_t n) {
     exaone_session *session;
     exaone_sampler *first, *sampler;
     assert_int_equal(exaone_session_new(engine, 8192, &session, &err), EXAONE_OK);
-    assert_int_equal(exaone_sampler_new(&c->sampling, 1536, NULL, 0, &first, &err), EXAONE_OK);
+    assert_int_equal(exaone_sampler_new(&c->sampling, (size_t)exaone_engine_info(engine)->vocab_size, NULL, 0, &first, &err),
+                     EXAONE_OK);
     assert_int_equal(exaone_sampler_prompt(first, c->prompt, c->params.prompt.n_ids, &err), EXAONE_OK);
     assert_int_equal(exaone_sampler_clone(first, c->params.stream, &sampler, &err), EXAONE_OK);
     assert_int_equal(exaone_session_sync(session, &c->params.prompt, NULL, NULL, &err), EXAONE_OK);
@@ -215,6 +245,38 @@ static void test_drafts(void **state) {
     interleaved((exaone_scheduler_options){0});
     interleaved((exaone_scheduler_options){.draft = 2});
     interleaved((exaone_scheduler_options){.max_sequences = 4, .draft = 8, .batch_rows = 40});
+}
+
+/* Drafts that stand: the tiny model's often do. */
+static void test_drafts_that_stand(void **state) {
+    (void)state;
+    exaone_engine *micro = engine;
+    exaone_error err = {0};
+    exaone_engine_options eo = {.n_threads = 2};
+    assert_int_equal(exaone_engine_open("models/tiny", &eo, &engine, &err), EXAONE_OK);
+    exaone_scheduler *s = scheduler((exaone_scheduler_options){.max_sequences = 4, .draft = 3});
+    client *c[4];
+    for (unsigned i = 0; i < 4; i++) {
+        c[i] = client_new(5 + i, i, 24);
+        submit(s, c[i]);
+    }
+    size_t accepted = 0;
+    for (int i = 0; i < 4; i++) {
+        finishes(c[i], EXAONE_FINISH_LENGTH);
+        assert_int_equal(c[i]->n, 24);
+        same_as_alone(c[i]);
+        accepted += c[i]->reply.accepted;
+    }
+    assert_true(accepted > 0);
+    exaone_scheduler_stats stats;
+    exaone_scheduler_get_stats(s, &stats);
+    assert_int_equal(stats.accepted, accepted);
+    exaone_scheduler_free(s);
+    for (int i = 0; i < 4; i++) {
+        client_free(c[i]);
+    }
+    exaone_engine_close(engine);
+    engine = micro;
 }
 
 /* ---- fairness ---- */
@@ -509,7 +571,7 @@ static void test_arguments(void **state) {
         exaone_status status;
         const char *word;
     } wrong[] = {
-        {{.max_sequences = 257}, EXAONE_ERR_ARGUMENT, "257"},      {{.n_ctx = 16385}, EXAONE_ERR_LIMIT, "16385"},
+        {{.max_sequences = 257}, EXAONE_ERR_ARGUMENT, "257"},      {{.n_ctx = CONTEXT + 1}, EXAONE_ERR_LIMIT, "16385"},
         {{.batch_rows = 15}, EXAONE_ERR_ARGUMENT, "15"},           {{.batch_rows = 5000}, EXAONE_ERR_ARGUMENT, "5000"},
         {{.max_queued = 70000}, EXAONE_ERR_ARGUMENT, "70000"},     {{.step_seconds = -1}, EXAONE_ERR_ARGUMENT, "-1"},
         {{.step_seconds = NAN}, EXAONE_ERR_ARGUMENT, "nan"},       {{.draft = 9}, EXAONE_ERR_ARGUMENT, "9"},
@@ -527,8 +589,8 @@ static void test_arguments(void **state) {
     c->params.prompt.n_ids = 0;
     refused(s, c, EXAONE_ERR_ARGUMENT, "empty");
     c->params.prompt.n_ids = 10;
-    c->prompt[3] = 1536;
-    refused(s, c, EXAONE_ERR_ARGUMENT, "1536");
+    c->prompt[3] = VOCAB;
+    refused(s, c, EXAONE_ERR_ARGUMENT, "512");
     c->prompt[3] = 5;
     c->sampling.top_p = 2;
     refused(s, c, EXAONE_ERR_ARGUMENT, "top_p");
@@ -627,10 +689,18 @@ static void test_threads(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_interleaved), cmocka_unit_test(test_drafts),         cmocka_unit_test(test_long_prompt),
-        cmocka_unit_test(test_cancel),      cmocka_unit_test(test_free_with_work), cmocka_unit_test(test_priority_and_limit),
-        cmocka_unit_test(test_callbacks),   cmocka_unit_test(test_ends),           cmocka_unit_test(test_errors_are_local),
-        cmocka_unit_test(test_arguments),   cmocka_unit_test(test_reuse),          cmocka_unit_test(test_threads)};
-    return cmocka_run_group_tests(tests, open_tiny, close_tiny);
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_interleaved),
+                                       cmocka_unit_test(test_drafts),
+                                       cmocka_unit_test(test_drafts_that_stand),
+                                       cmocka_unit_test(test_long_prompt),
+                                       cmocka_unit_test(test_cancel),
+                                       cmocka_unit_test(test_free_with_work),
+                                       cmocka_unit_test(test_priority_and_limit),
+                                       cmocka_unit_test(test_callbacks),
+                                       cmocka_unit_test(test_ends),
+                                       cmocka_unit_test(test_errors_are_local),
+                                       cmocka_unit_test(test_arguments),
+                                       cmocka_unit_test(test_reuse),
+                                       cmocka_unit_test(test_threads)};
+    return cmocka_run_group_tests(tests, open_micro, close_micro);
 }
