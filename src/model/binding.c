@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/half.h"
 #include "base/mem.h"
+#include "model/binding.h"
 #include "model/model.h"
 #include "model/quantization.h"
 #include "model/rope.h"
@@ -17,6 +18,7 @@ typedef struct {
     exaone_error *err;
     char prefix[96];  /* "model.language_model.layers.7." */
     int max_features; /* columns of the widest quantised matrix */
+    bool only_check;  /* ask for every tensor, take none */
 } binder;
 
 /* Device memory that the model releases. */
@@ -42,7 +44,8 @@ static exaone_status find(binder *b, const char *name, uint64_t dtypes, size_t n
                           exaone_weight *w) {
     char full[192];
     snprintf(full, sizeof full, "%s%s", b->prefix, name);
-    return exaone_weights_get(b->w, full, dtypes, n_dims, dims, w, b->err);
+    return b->only_check ? exaone_weights_find(b->w, full, n_dims, dims, w, b->err)
+                         : exaone_weights_get(b->w, full, dtypes, n_dims, dims, w, b->err);
 }
 
 /* A vector as f32 on the device. */
@@ -50,7 +53,8 @@ static exaone_status vector(binder *b, float **out, const char *name, int n) {
     exaone_weight w;
     uint64_t dims[1] = {(uint64_t)n};
     exaone_status s = find(b, name, EXAONE_DTYPES_FLOAT, 1, dims, &w);
-    if (s != EXAONE_OK) {
+    if (s != EXAONE_OK || b->only_check) {
+        *out = NULL;
         return s;
     }
     float *host = exaone_mem_array((size_t)n, sizeof *host);
@@ -70,6 +74,11 @@ static exaone_status vector(binder *b, float **out, const char *name, int n) {
 static exaone_status matrix(binder *b, exaone_matrix *out, const char *name, int n_out, int n_in) {
     char full[192];
     snprintf(full, sizeof full, "%s%s", b->prefix, name);
+    if (b->only_check && !b->m->config->quantization) {
+        exaone_weight w;
+        *out = (exaone_matrix){.out_features = (size_t)n_out, .in_features = (size_t)n_in};
+        return exaone_weights_find(b->w, full, 2, (uint64_t[]){(uint64_t)n_out, (uint64_t)n_in}, &w, b->err);
+    }
     exaone_status s =
         exaone_quantization_matrix(b->m->config->quantization, b->w, full, (size_t)n_out, (size_t)n_in, out, b->err);
     if (s == EXAONE_OK && n_in > b->max_features && !(EXAONE_DTYPE_BIT(out->dtype) & EXAONE_DTYPES_FLOAT)) {
@@ -166,9 +175,11 @@ static exaone_status bind_block(binder *b, exaone_vision_block *v, bool full) {
     TRY(vector(b, &v->norm1, "norm1.weight", hidden));
     TRY(vector(b, &v->norm2, "norm2.weight", hidden));
     TRY(linear(b, &qkv, "attn.qkv", hidden + 2 * kv, hidden));
-    v->q = exaone_matrix_rows(&qkv, 0, (size_t)hidden); /* MODEL: hidden | kv | kv, not thirds */
-    v->k = exaone_matrix_rows(&qkv, (size_t)hidden, (size_t)kv);
-    v->v = exaone_matrix_rows(&qkv, (size_t)(hidden + kv), (size_t)kv);
+    if (!b->only_check) {
+        v->q = exaone_matrix_rows(&qkv, 0, (size_t)hidden); /* MODEL: hidden | kv | kv, not thirds */
+        v->k = exaone_matrix_rows(&qkv, (size_t)hidden, (size_t)kv);
+        v->v = exaone_matrix_rows(&qkv, (size_t)(hidden + kv), (size_t)kv);
+    }
     TRY(linear(b, &v->proj, "attn.proj", hidden, hidden));
     TRY(linear(b, &v->gate_proj, "mlp.gate_proj", c->intermediate_size, hidden));
     TRY(linear(b, &v->up_proj, "mlp.up_proj", c->intermediate_size, hidden));
@@ -200,6 +211,9 @@ static exaone_status bind_patch_embed(binder *b) {
         char slice[64];
         snprintf(slice, sizeof slice, "%s.%d", name, (int)t);
         TRY(find(b, slice, EXAONE_DTYPES_FLOAT, 4, (uint64_t[]){hidden, channels, patch, patch}, &w));
+        if (b->only_check) {
+            continue;
+        }
         size_t element = w.dtype == EXAONE_F32 ? 4 : 2, plane = (size_t)(patch * patch) * element;
         if (t == 0) {
             out->dtype = w.dtype;
@@ -255,18 +269,30 @@ static exaone_status check_kernel_limits(const exaone_config *c, exaone_error *e
     return EXAONE_OK;
 }
 
+static exaone_status bind_parts(binder *b, bool vision) {
+    const exaone_config *c = b->m->config;
+    TRY(check_kernel_limits(c, b->err));
+    TRY(bind_text(b));
+    if (c->num_mtp_layers > 0) {
+        TRY(bind_mtp(b));
+    }
+    return vision && c->has_vision ? bind_vision(b) : EXAONE_OK;
+}
+
+exaone_status exaone_model_check(const exaone_config *config, const exaone_weights *weights, bool vision,
+                                 exaone_error *err) {
+    exaone_model m = {.config = config};
+    binder b = {.m = &m, .w = weights, .err = err, .only_check = true};
+    exaone_status status = bind_parts(&b, vision);
+    exaone_model_release(&m);
+    return status;
+}
+
 exaone_status exaone_model_bind(exaone_model *m, const exaone_config *config, const exaone_weights *weights,
                                 exaone_backend *be, exaone_error *err) {
     *m = (exaone_model){.config = config, .be = be};
     binder b = {.m = m, .w = weights, .err = err};
-    TRY(check_kernel_limits(config, err));
-    TRY(bind_text(&b));
-    if (config->num_mtp_layers > 0) {
-        TRY(bind_mtp(&b));
-    }
-    if (config->has_vision) {
-        TRY(bind_vision(&b));
-    }
+    TRY(bind_parts(&b, true));
     return be->prepare(be, (size_t)b.max_features, err);
 }
 

@@ -16,6 +16,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "engine/model_tokenizer.h"
+#include "model/binding.h"
 #include "quant/metadata.h"
 #include "quant/place.h"
 #include "quant/plan.h"
@@ -444,6 +446,31 @@ static exaone_status make_plan(job *j) {
     return status;
 }
 
+/* What is written must be readable: complete, of the configuration's shapes, with a tokenizer of the known kind. Without any
+ * tokenizer ids can still be computed. */
+static exaone_status check_source(const job *j) {
+    static const char *const parts[] = {"tokenizer.ggml.model", "tokenizer.ggml.pre", "tokenizer.ggml.merges"};
+    const exaone_gguf *g = exaone_weights_gguf(j->weights);
+    exaone_tokenizer *tokenizer = NULL;
+    exaone_status status = exaone_model_check(&j->config, j->weights, !j->o->no_mmproj, j->err);
+    if (status == EXAONE_OK) {
+        status = exaone_model_tokenizer(j->weights, j->config.vocab_size, true, &tokenizer, j->err);
+    }
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0] && status == EXAONE_OK && !tokenizer && g; i++) {
+        if (exaone_gguf_find(g, parts[i])) {
+            status = exaone_fail(j->err, EXAONE_ERR_FORMAT, "%s: %s is there, but tokenizer.ggml.tokens is missing",
+                                 exaone_gguf_path(g), parts[i]);
+        }
+    }
+    if (status == EXAONE_OK && !tokenizer) {
+        char text[512];
+        snprintf(text, sizeof text, "%s has no tokenizer: what is written computes token ids, but no text", j->source);
+        note(j, text);
+    }
+    exaone_tokenizer_free(tokenizer);
+    return status;
+}
+
 static exaone_status run(job *j, exaone_quantize_report *report) {
     const exaone_quantize_options *o = j->o;
     exaone_status status = exaone_weights_open(j->source, o->mmproj_source, &j->weights, j->err);
@@ -464,6 +491,9 @@ static exaone_status run(job *j, exaone_quantize_report *report) {
     }
     if (status == EXAONE_OK) {
         status = put_headers(j);
+    }
+    if (status == EXAONE_OK) {
+        status = check_source(j);
     }
     if (status == EXAONE_OK) {
         status = check_disk(j);

@@ -355,8 +355,8 @@ static const char *types_text(uint64_t dtypes, char *out, size_t room) {
     return out;
 }
 
-exaone_status exaone_weights_get(const exaone_weights *w, const char *name, uint64_t dtypes, size_t n_dims,
-                                 const uint64_t *dims, exaone_weight *out, exaone_error *err) {
+exaone_status exaone_weights_find(const exaone_weights *w, const char *name, size_t n_dims, const uint64_t *dims,
+                                  exaone_weight *out, exaone_error *err) {
     *out = (exaone_weight){0};
     const exaone_weight *found = find(w, name);
     if (!found) {
@@ -372,19 +372,29 @@ exaone_status exaone_weights_get(const exaone_weights *w, const char *name, uint
                            shape_text(n_dims, dims, want, sizeof want), found->file,
                            shape_text(found->n_dims, found->dims, has, sizeof has));
     }
-    if (!(dtypes & EXAONE_DTYPE_BIT(found->dtype))) {
-        char want[160];
-        return exaone_fail(err, EXAONE_ERR_UNSUPPORTED, "%s: %s has it as %s, want %s", name, found->file,
-                           exaone_dtype_name(found->dtype), types_text(dtypes, want, sizeof want));
-    }
     *out = *found;
-    size_t element = exaone_dtype_get(found->dtype)->block_elements == 1 ? exaone_dtype_get(found->dtype)->block_bytes : 1;
-    if ((uintptr_t)out->data % element != 0 && out->bytes > 0) {
-        exaone_status status = align(w, out, err);
-        if (status) {
-            *out = (exaone_weight){0};
-            return status;
-        }
-    }
     return EXAONE_OK;
+}
+
+exaone_status exaone_weights_get(const exaone_weights *w, const char *name, uint64_t dtypes, size_t n_dims,
+                                 const uint64_t *dims, exaone_weight *out, exaone_error *err) {
+    exaone_weight found;
+    exaone_status status = exaone_weights_find(w, name, n_dims, dims, &found, err);
+    *out = (exaone_weight){0};
+    if (status) {
+        return status;
+    }
+    if (!(dtypes & EXAONE_DTYPE_BIT(found.dtype))) {
+        char want[160];
+        return exaone_fail(err, EXAONE_ERR_UNSUPPORTED, "%s: %s has it as %s, want %s", name, found.file,
+                           exaone_dtype_name(found.dtype), types_text(dtypes, want, sizeof want));
+    }
+    size_t element = exaone_dtype_get(found.dtype)->block_elements == 1 ? exaone_dtype_get(found.dtype)->block_bytes : 1;
+    if ((uintptr_t)found.data % element != 0 && found.bytes > 0) {
+        status = align(w, &found, err);
+    }
+    if (status == EXAONE_OK) {
+        *out = found;
+    }
+    return status;
 }

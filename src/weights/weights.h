@@ -86,6 +86,10 @@ const char *exaone_weights_name(const exaone_weights *w, const char *name);
 EXAONE_MUST_USE exaone_status exaone_weights_get(const exaone_weights *w, const char *name, uint64_t dtypes, size_t n_dims,
                                                  const uint64_t *dims, exaone_weight *out, exaone_error *err);
 
+/* The same without a look at the type and the alignment: *out may have data of any type at any address. */
+EXAONE_MUST_USE exaone_status exaone_weights_find(const exaone_weights *w, const char *name, size_t n_dims,
+                                                  const uint64_t *dims, exaone_weight *out, exaone_error *err);
+
 /* EXAONE_ERR_IO when a mapped file has become shorter since it was opened. */
 EXAONE_MUST_USE exaone_status exaone_weights_recheck(const exaone_weights *w, exaone_error *err);
 
