@@ -39,16 +39,33 @@ static scope inner(const scope *s, const exaone_json *object, const char *name, 
     return in;
 }
 
+/* "[0, 128]" of a list of short numbers, else "a list"; returns `out`. */
+static const char *list_text(const exaone_json *list, char *out, size_t room) {
+    size_t at = (size_t)snprintf(out, room, "[");
+    for (const exaone_json *j = list->first; j; j = j->next) {
+        if (j->type != EXAONE_JSON_NUMBER || j->len > 20 || at + j->len + 4 > room) {
+            return "a list";
+        }
+        at += (size_t)snprintf(out + at, room - at, "%.*s%s", (int)j->len, j->text, j->next ? ", " : "");
+    }
+    snprintf(out + at, room - at, "]");
+    return out;
+}
+
 /* "PATH: PREFIX NAME is VALUE, WHAT" */
 static exaone_status refuse(const scope *s, exaone_status status, const char *name, const exaone_json *j, const char *what) {
     const char *value = "missing", *quote = "";
+    char list[60];
     size_t n = strlen(value);
-    if (exaone_json_is(j, EXAONE_JSON_STRING) || exaone_json_is(j, EXAONE_JSON_NUMBER)) {
+    if (exaone_json_is(j, EXAONE_JSON_ARRAY)) {
+        value = list_text(j, list, sizeof list);
+        n = strlen(value);
+    } else if (exaone_json_is(j, EXAONE_JSON_STRING) || exaone_json_is(j, EXAONE_JSON_NUMBER)) {
         value = j->text;
         n = j->len;
         quote = j->type == EXAONE_JSON_STRING ? "\"" : "";
     } else if (j) {
-        value = j->type == EXAONE_JSON_TRUE ? "true" : j->type == EXAONE_JSON_FALSE ? "false" : "something else";
+        value = j->type == EXAONE_JSON_TRUE ? "true" : j->type == EXAONE_JSON_FALSE ? "false" : "an object";
         n = strlen(value);
     }
     return exaone_fail(s->err, status, "%s: %s%s is %s%.*s%s, %s", s->path, s->prefix, name, quote, (int)(n < 60 ? n : 60),

@@ -57,6 +57,10 @@ EXAONE_MUST_USE exaone_status exaone_quantization_matrix(const exaone_quantizati
                                                          const char *name, size_t n_out, size_t n_in, exaone_matrix *out,
                                                          exaone_error *err);
 
+/* True for scales, zero points and the like that stand beside a matrix of codes, by the end of the name: no tensors of the
+ * model by themselves. Those of activations and of the KV cache are among them. */
+bool exaone_quantization_is_part(const char *name);
+
 /* "compressed-tensors: I4 group 128 symmetric" */
 void exaone_quantization_describe(const exaone_quantization *q, exaone_buf *out);
 /* "I4 group 128", "F8_E4M3" */

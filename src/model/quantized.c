@@ -106,7 +106,10 @@ static exaone_status f8_scales(const loader *l, const exaone_weight_scheme *sche
     m->scales.rows_per_scale = (size_t)rows;
     m->scales.cols_per_scale = (size_t)cols;
     if (scheme->rows_per_scale == 0) {
-        return get_scales(l, part, 3, whole, 1);
+        exaone_status status = get_scales(l, part, 3, whole, 1);
+        return status == EXAONE_ERR_MODEL && has(l, part)
+                   ? exaone_fail_context(l->err, status, "quantization_config describes 1 scale for a whole matrix")
+                   : status;
     }
     if (scheme->cols_per_scale == 0) {
         return get_scales(l, part, 2, channel, 1);
@@ -157,4 +160,34 @@ exaone_status exaone_quantization_matrix(const exaone_quantization *q, const exa
         status = w.dtype == EXAONE_F8_E4M3 ? f8_scales(&l, scheme, q->fp8) : EXAONE_OK;
     }
     return status;
+}
+
+bool exaone_quantization_is_part(const char *name) {
+    static const char *const ends[] = {".weight_scale",
+                                       ".weight_scale_inv",
+                                       ".weight_zero_point",
+                                       ".weight_shape",
+                                       ".weight_g_idx",
+                                       ".input_scale",
+                                       ".output_scale",
+                                       ".input_zero_point",
+                                       ".output_zero_point",
+                                       ".activation_scale",
+                                       ".input_scale_inv",
+                                       ".input_global_scale",
+                                       ".weight_global_scale",
+                                       ".output_global_scale",
+                                       ".q_scale",
+                                       ".k_scale",
+                                       ".v_scale",
+                                       ".k_zero_point",
+                                       ".v_zero_point"};
+    size_t n = strlen(name);
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        size_t m = strlen(ends[i]);
+        if (n > m && strcmp(name + n - m, ends[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
 }

@@ -135,27 +135,6 @@ static exaone_status add_scaled(lister *l, const exaone_weight *w, const char *n
     return s;
 }
 
-/* Scales and the like of a quantised folder count with their matrix. */
-static bool is_part(const char *name) {
-    static const char *const ends[] = {".weight_scale",
-                                       ".weight_scale_inv",
-                                       ".weight_zero_point",
-                                       ".weight_shape",
-                                       ".weight_g_idx",
-                                       ".input_scale",
-                                       ".output_scale",
-                                       ".input_zero_point",
-                                       ".k_scale",
-                                       ".v_scale",
-                                       NULL};
-    for (size_t i = 0; ends[i]; i++) {
-        if (ends_with(name, ends[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* ---- the list ------------------------------------------------------------------------------------------------------------
  */
 
@@ -180,7 +159,7 @@ static exaone_status list(lister *l) {
             add_slices(l, &w);
         } else if (any_scaled && is_scaled(&w, name)) {
             s = add_scaled(l, &w, name);
-        } else if (!(any_scaled && is_part(w.name))) {
+        } else if (!(any_scaled && exaone_quantization_is_part(w.name))) {
             add(l, &w, w.name);
         }
     }

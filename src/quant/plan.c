@@ -23,6 +23,7 @@ typedef struct planner {
     bool *matched;          /* [n_overrides] */
     size_t n_quantised;     /* source tensors in block types that are encoded anew */
     exaone_dtype quantised; /* one of their types */
+    size_t n_vectors;       /* vectors in block types, which are decoded */
     exaone_error *err;
 } planner;
 
@@ -85,11 +86,15 @@ static exaone_status check_matches(const planner *p) {
     return EXAONE_OK;
 }
 
-/* True and *type when an override names the tensor. */
+/* True and *type when an override names the tensor. The two slices of the patch embedding are one matrix when the model
+ * runs, so what names one of them names both. */
 static bool overridden(planner *p, const exaone_plan_tensor *t, exaone_dtype *type) {
-    bool found = false;
+    static const char *const slices[] = {"v.patch_embd.weight", "v.patch_embd.weight.1"};
+    bool found = false, slice = strcmp(t->name, slices[0]) == 0 || strcmp(t->name, slices[1]) == 0;
     for (size_t i = 0; i < p->wish->n_overrides && t->n_dims > 1; i++) {
-        if (exaone_recipe_matches(p->wish->overrides[i].pattern, t->name)) {
+        const char *pattern = p->wish->overrides[i].pattern;
+        if (slice ? exaone_recipe_matches(pattern, slices[0]) || exaone_recipe_matches(pattern, slices[1])
+                  : exaone_recipe_matches(pattern, t->name)) {
             p->matched[i] = true;
             found = found || exaone_recipe_tensor_type(p->wish->overrides[i].type, type);
         }
@@ -118,6 +123,11 @@ static void choose_type(planner *p, exaone_plan_tensor *t) {
     t->type = t->weight.dtype == wanted ? wanted : exaone_recipe_fit(wanted, t->ne[0]);
     t->fallback = t->type != wanted;
     bool blocks = t->scaled || (EXAONE_DTYPE_BIT(t->weight.dtype) & EXAONE_DTYPES_BLOCKS) != 0;
+    if (t->n_dims == 1 && exaone_dtype_get(t->weight.dtype)->block_elements > 1 && !t->values) {
+        p->n_vectors++; /* a model has its norms and biases as numbers */
+        t->type = exaone_dtype_get(t->type)->block_elements > 1 ? EXAONE_F32 : t->type;
+        t->fallback = blocks = false;
+    }
     if (p->wish->imatrix && t->n_dims > 1 && t->slice < 0 && exaone_dtype_get(t->type)->block_elements > 1) {
         t->importance = exaone_imatrix_find(p->wish->imatrix, t->name, t->columns);
         p->plan->n_weighted += t->importance != NULL;
@@ -148,18 +158,6 @@ static bool ends_with(const char *text, const char *tail) {
 static bool is_codes(const planner *p, const exaone_weight *w) {
     return p->config->quantization && w->n_dims == 2 &&
            (ends_with(w->name, ".weight_packed") || (w->dtype == EXAONE_F8_E4M3 && ends_with(w->name, ".weight")));
-}
-
-static bool is_beside_codes(const planner *p, const exaone_weight *w) {
-    static const char *const tails[] = {".weight_scale", ".weight_scale_inv", ".weight_zero_point",
-                                        ".weight_shape", ".input_scale",      ".output_scale",
-                                        ".k_scale",      ".v_scale",          ".activation_scale"};
-    for (size_t i = 0; p->config->quantization && i < sizeof tails / sizeof tails[0]; i++) {
-        if (ends_with(w->name, tails[i])) {
-            return true;
-        }
-    }
-    return false;
 }
 
 /* Columns of a packed matrix: beside it stands [rows, columns], against which the matrix is checked later. */
@@ -251,7 +249,9 @@ static bool is_joined_patches(const exaone_weight *w) {
 }
 
 static bool is_left_out(const planner *p, const exaone_weight *w, size_t *n_mtp) {
-    if (strstr(w->name, "rotary_emb.inv_freq") || is_beside_codes(p, w)) { /* follow from the configuration, or the codes */
+    if (strstr(w->name, "rotary_emb.inv_freq") ||
+        (p->config->quantization &&
+         exaone_quantization_is_part(w->name))) { /* follow from the configuration, or the codes */
         return true;
     }
     if (exaone_weights_get_format(p->weights) != EXAONE_WEIGHTS_GGUF && p->config->num_mtp_layers == 0 &&
@@ -375,6 +375,57 @@ static exaone_status measure(planner *p) {
     return EXAONE_OK;
 }
 
+static int by_name(const void *a, const void *b) {
+    const exaone_plan_tensor *const *x = a, *const *y = b;
+    return strcmp((*x)->name, (*y)->name);
+}
+
+/* No GGUF name twice: a folder may have a matrix plain and packed, or under two spellings. */
+static exaone_status check_names(const planner *p) {
+    size_t n = p->plan->count;
+    const exaone_plan_tensor **list = exaone_mem_array(n, sizeof *list);
+    if (!list) {
+        return exaone_fail_memory(p->err, "the list of tensors", n * sizeof *list);
+    }
+    for (size_t i = 0; i < n; i++) {
+        list[i] = &p->plan->tensors[i];
+    }
+    qsort(list, n, sizeof *list, by_name);
+    exaone_status status = EXAONE_OK;
+    for (size_t i = 1; i < n && status == EXAONE_OK; i++) {
+        const exaone_weight *a = &list[i - 1]->weight, *b = &list[i]->weight;
+        if (strcmp(list[i]->name, list[i - 1]->name) == 0) {
+            status = exaone_fail(p->err, EXAONE_ERR_MODEL, "%s and %s both stand for %s; 1 tensor can",
+                                 a->name ? a->name : "", b->name ? b->name : "", list[i]->name);
+        }
+    }
+    free(list);
+    return status;
+}
+
+/* An importance matrix of another model would only change the mix. */
+static exaone_status check_importance(const planner *p) {
+    size_t n_matched = 0, n = 0;
+    for (size_t i = 0; i < p->plan->count && p->wish->imatrix; i++) {
+        const exaone_plan_tensor *t = &p->plan->tensors[i];
+        if (t->n_dims < 2 || t->slice >= 0) {
+            continue;
+        }
+        size_t columns = exaone_imatrix_columns(p->wish->imatrix, t->name);
+        if (columns && columns != t->columns) {
+            return exaone_fail(p->err, EXAONE_ERR_ARGUMENT,
+                               "%s has %zu columns, but %zu in the importance matrix, which is of another model", t->name,
+                               t->columns, columns);
+        }
+        n_matched += columns > 0;
+        n++;
+    }
+    return n == 0 || n_matched > 0
+               ? EXAONE_OK
+               : exaone_fail(p->err, EXAONE_ERR_ARGUMENT,
+                             "the importance matrix has none of the %zu matrices: it is of another model", n);
+}
+
 static exaone_status fill(planner *p) {
     exaone_status status = check_overrides(p);
     if (status == EXAONE_OK) {
@@ -382,6 +433,12 @@ static exaone_status fill(planner *p) {
     }
     if (status == EXAONE_OK) {
         status = add_rope_factors(p);
+    }
+    if (status == EXAONE_OK) {
+        status = check_names(p);
+    }
+    if (status == EXAONE_OK) {
+        status = check_importance(p);
     }
     if (status == EXAONE_OK) {
         status = check_matches(p);
@@ -396,8 +453,13 @@ static exaone_status fill(planner *p) {
         qsort(p->plan->tensors, p->plan->count, sizeof *p->plan->tensors, in_file_order);
     }
     note_fallbacks(p);
+    char text[256];
+    if (p->n_vectors > 0) {
+        snprintf(text, sizeof text, "%zu norms and biases are in blocks, which no model computes from; they are decoded",
+                 p->n_vectors);
+        note(p->wish, text);
+    }
     if (p->n_quantised > 0) {
-        char text[256];
         snprintf(
             text, sizeof text,
             "%zu tensors are quantised already (%s) and are quantised again, which adds the errors of both; a BF16 source "

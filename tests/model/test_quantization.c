@@ -163,7 +163,9 @@ static void refusals(void **state) {
     } fp8[] = {
         {"\"fmt\": \"e5m2\"", "fmt is \"e5m2\", this version computes e4m3", EXAONE_ERR_UNSUPPORTED},
         {"\"activation_scheme\": \"odd\"", "activation_scheme is \"odd\"", EXAONE_ERR_UNSUPPORTED},
-        {"\"weight_block_size\": [128]", "weight_block_size is something else, it must be two numbers", EXAONE_ERR_MODEL},
+        {"\"weight_block_size\": [128]", "weight_block_size is [128], it must be two numbers", EXAONE_ERR_MODEL},
+        {"\"weight_block_size\": [0, 128]", "weight_block_size is [0, 128], it must be two numbers", EXAONE_ERR_MODEL},
+        {"\"weight_block_size\": [[], 128]", "weight_block_size is a list, it must be two numbers", EXAONE_ERR_MODEL},
         {"\"weight_block_size\": [128, 0]", "weight_block_size is", EXAONE_ERR_MODEL},
         {"\"weight_block_size\": [-1, 128]", "weight_block_size is", EXAONE_ERR_MODEL},
         {"\"weight_block_size\": [128, 1048577]", "weight_block_size is", EXAONE_ERR_MODEL},

@@ -19,7 +19,9 @@
     "\"weights\": {\"num_bits\": 4, \"type\": \"int\", \"strategy\": \"group\", \"group_size\": 32, \"symmetric\": %s}}}}"
 
 static void keep_note(void *ctx, const char *text) {
-    snprintf(ctx, 1024, "%s", text);
+    if (!strstr(text, "has no tokenizer")) { /* as the nano folder */
+        snprintf(ctx, 1024, "%s", text);
+    }
 }
 
 static exaone_gguf *converted(const char *source, const char *name, const char *type, char *note) {
