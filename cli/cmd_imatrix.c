@@ -136,8 +136,8 @@ static exaone_status collect(collection *c) {
     return s;
 }
 
-/* What no row has reached: the quantiser weighs its columns alike. */
-static void tell_coverage(const exaone_imatrix *im) {
+/* What no row has reached: the quantiser weighs its columns alike. Returns how many matrices the file has. */
+static size_t tell_coverage(const exaone_imatrix *im) {
     size_t empty = 0;
     double rows = 0;
     for (size_t i = 0; i < exaone_imatrix_count(im); i++) {
@@ -150,6 +150,7 @@ static void tell_coverage(const exaone_imatrix *im) {
     }
     cli_say("%zu matrices, up to %.0f rows; %zu left out%s", exaone_imatrix_count(im) - empty, rows, empty,
             empty ? " (the vision tower needs --image or --cases, the MTP block --text)" : "");
+    return exaone_imatrix_count(im) - empty;
 }
 
 static int imatrix(const imatrix_options *o) {
@@ -180,8 +181,7 @@ static int imatrix(const imatrix_options *o) {
         code = s == EXAONE_OK ? CLI_OK : cli_fail(&c.err);
     }
     if (code == CLI_OK) {
-        tell_coverage(c.im);
-        printf("%s: %zu matrices\n", o->out, exaone_imatrix_count(c.im));
+        printf("%s: %zu matrices\n", o->out, tell_coverage(c.im));
     }
     exaone_session_free(c.session);
     exaone_engine_close(c.e);

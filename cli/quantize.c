@@ -7,6 +7,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "hub.h"
+
 enum { BAR = 20, NAME_WIDTH = 30 };
 
 typedef struct progress {
@@ -56,9 +58,10 @@ static bool parse_overrides(const cli_list *list, exaone_quantize_override **out
 }
 
 static void show_report(const char *target, const exaone_quantize_report *r, double seconds) {
-    printf("%s: %.1f MB, %.3f bits per weight", target, (double)r->text_bytes / 1e6, r->bits_per_weight);
+    printf("%s: %.1f MB, %.3f bits per weight", r->text_path[0] ? r->text_path : target, (double)r->text_bytes / 1e6,
+           r->bits_per_weight);
     if (r->n_pieces > 1) {
-        printf(", %zu pieces", r->n_pieces);
+        printf(" in %zu pieces", r->n_pieces);
     }
     printf("\n");
     if (r->mmproj_bytes) {
@@ -122,7 +125,8 @@ int cli_quantize(const char *command, const cli_quantize_options *o, const cli_c
         code = CLI_FAILED;
     } else {
         options.overrides = overrides;
-        code = write_model(o, line->words[0], line->words[1], &options);
+        const char *source = cli_hub_model(line->words[0]);
+        code = source ? write_model(o, source, line->words[1], &options) : CLI_FAILED;
     }
     for (size_t i = 0; i < o->tensor_types.n && overrides; i++) {
         free((void *)(uintptr_t)overrides[i].pattern);

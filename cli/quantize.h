@@ -17,7 +17,7 @@ typedef struct cli_quantize_options {
     {"--mmproj", NULL, OPT_TEXT, &(o).mmproj, 0, 0, "FILE", "vision tower of a GGUF source (default: the one beside it)"}, \
         {"--mmproj-out", NULL, OPT_TEXT, &(o).mmproj_out, 0, 0, "FILE", "where the vision tower goes"},                    \
         {"--no-mmproj", NULL, OPT_FLAG, &(o).no_mmproj, 0, 0, NULL, "leave the vision tower out"},                         \
-        {"--split-size", NULL, OPT_TEXT, &(o).split_size, 0, 0, "SIZE", "pieces of at most this size, as 500M or 4G"},     \
+        {"--split-size", NULL, OPT_TEXT, &(o).split_size, 0, 0, "SIZE", "bytes of tensors in a piece, as 500M or 4G"},     \
         {"--force", "-f", OPT_FLAG, &(o).force, 0, 0, NULL, "replace files that are there"}, {                             \
         "--threads", "-t", OPT_INT, &(o).threads, 1, 512, "N", "threads (default: one per core)"                           \
     }

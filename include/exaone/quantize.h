@@ -62,6 +62,7 @@ typedef struct exaone_quantize_report {
     uint64_t text_bytes, mmproj_bytes; /* sizes of the files; mmproj 0: none was written */
     double bits_per_weight;            /* of the text model's tensors */
     char mmproj_path[1024];            /* of the mmproj file that was written, cut when longer; "" */
+    char text_path[1024];              /* of the text file or its first piece, cut when longer */
 } exaone_quantize_report;
 
 /* `source`: a Hugging Face folder, a .safetensors file or a GGUF model. `target`: the text file; with split_size its name

@@ -12,6 +12,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -195,17 +196,75 @@ static size_t split(const job *j, size_t n_text, target *targets) {
     return pieces;
 }
 
-/* True when the mmproj file was not asked for by name and is there already. */
-static bool keep_mmproj(const job *j, const char *path) {
+/* A file that is kept as this model's vision tower must be of its sizes. */
+static exaone_status check_kept(const job *j, const char *path) {
+    const exaone_vision_config *v = &j->config.vision;
+    const struct {
+        const char *key;
+        int want;
+    } facts[] = {{"clip.vision.projection_dim", j->config.hidden_size},
+                 {"clip.vision.embedding_length", v->hidden_size},
+                 {"clip.vision.feed_forward_length", v->intermediate_size},
+                 {"clip.vision.block_count", v->depth}};
+    exaone_gguf *g;
+    exaone_status status = exaone_gguf_open(path, &g, j->err);
+    for (size_t i = 0; i < sizeof facts / sizeof facts[0] && status == EXAONE_OK; i++) {
+        int64_t value;
+        if (!exaone_gguf_int(exaone_gguf_find(g, facts[i].key), &value)) {
+            status = exaone_fail(j->err, EXAONE_ERR_ARGUMENT, "%s is there already and is no vision tower: it has no %s",
+                                 path, facts[i].key);
+        } else if (value != facts[i].want) {
+            status = exaone_fail(j->err, EXAONE_ERR_ARGUMENT,
+                                 "%s is there already and of another model: its %s is %lld, this model's is %d", path,
+                                 facts[i].key, (long long)value, facts[i].want);
+        }
+    }
+    exaone_gguf_close(g);
+    return status;
+}
+
+/* *keep: the mmproj file was not asked for by name and is there already. */
+static exaone_status keep_mmproj(const job *j, const char *path, bool *keep) {
     struct stat st;
-    if (j->o->mmproj_out || stat(path, &st) != 0 ||
-        (j->o->force && !exaone_place_role(j->weights, j->source, j->o->imatrix, path))) {
-        return false;
+    *keep = !j->o->mmproj_out && stat(path, &st) == 0 &&
+            !(j->o->force && !exaone_place_role(j->weights, j->source, j->o->imatrix, path));
+    exaone_status status = *keep ? check_kept(j, path) : EXAONE_OK;
+    if (!*keep || status) {
+        return status;
     }
     char text[512];
     snprintf(text, sizeof text, "%s is there already and is kept", path);
     note(j, text);
-    return true;
+    return EXAONE_OK;
+}
+
+/* The target of the vision tensors, [n_text, count) of the plan; without them when there is a file to keep. */
+static exaone_status name_mmproj(job *j, size_t n_text) {
+    target *t = &j->targets[j->n_pieces];
+    bool keep = false;
+    exaone_status status = mmproj_path(j, &t->path);
+    if (status == EXAONE_OK) {
+        status = keep_mmproj(j, t->path, &keep);
+    }
+    if (status || keep) {
+        free(t->path);
+        t->path = NULL;
+    }
+    if (status) {
+        return status;
+    }
+    if (keep) {
+        for (size_t i = n_text; i < j->plan.count; i++) {
+            j->plan.source_bytes -= j->plan.tensors[i].weight.bytes / (j->plan.tensors[i].slice < 0 ? 1 : 2);
+        }
+        j->plan.count = n_text;
+        return EXAONE_OK;
+    }
+    exaone_gguf_writer_init(&t->gguf);
+    t->first = n_text;
+    t->n = j->plan.count - n_text;
+    j->n_targets++;
+    return EXAONE_OK;
 }
 
 static exaone_status name_targets(job *j) {
@@ -230,21 +289,7 @@ static exaone_status name_targets(job *j) {
         status = piece_path(j, j->n_targets, &t->path);
     }
     if (status == EXAONE_OK && n_text < j->plan.count) {
-        target *t = &j->targets[j->n_pieces];
-        status = mmproj_path(j, &t->path);
-        if (status == EXAONE_OK && keep_mmproj(j, t->path)) {
-            free(t->path);
-            t->path = NULL;
-            for (size_t i = n_text; i < j->plan.count; i++) {
-                j->plan.source_bytes -= j->plan.tensors[i].weight.bytes / (j->plan.tensors[i].slice < 0 ? 1 : 2);
-            }
-            j->plan.count = n_text;
-        } else {
-            exaone_gguf_writer_init(&t->gguf);
-            t->first = n_text;
-            t->n = j->plan.count - n_text;
-            j->n_targets++;
-        }
+        status = name_mmproj(j, n_text);
     }
     if (status == EXAONE_OK && j->o->mmproj_out && !j->o->no_mmproj && n_text == j->plan.count) {
         status = exaone_fail(j->err, EXAONE_ERR_ARGUMENT, "%s has no vision tower, so %s cannot be written", j->source,
@@ -382,6 +427,23 @@ static exaone_status check_disk(const job *j) {
     return status || j->n_targets == j->n_pieces ? status : check_room(j, j->n_pieces, &need, &device);
 }
 
+/* All or, when nothing may be replaced, none: what was placed before one that cannot be is new and goes again. */
+static exaone_status commit_targets(job *j) {
+    exaone_status status = EXAONE_OK;
+    size_t n = 0;
+    for (; n < j->n_targets && status == EXAONE_OK; n++) {
+        exaone_writer *out = &j->targets[n].out;
+        status = j->o->force ? exaone_writer_commit(out, j->err) : exaone_writer_commit_new(out, j->err);
+    }
+    struct stat st;
+    for (size_t i = 0; i + 1 < n && status && !j->o->force; i++) {
+        if (lstat(j->targets[i].path, &st) == 0 && S_ISREG(st.st_mode)) {
+            unlink(j->targets[i].path);
+        }
+    }
+    return status;
+}
+
 static exaone_status write_targets(job *j) {
     exaone_status status = EXAONE_OK;
     for (size_t i = 0; i < j->n_targets && status == EXAONE_OK; i++) {
@@ -397,10 +459,7 @@ static exaone_status write_targets(job *j) {
     if (status == EXAONE_OK) {
         status = exaone_weights_recheck(j->weights, j->err);
     }
-    for (size_t i = 0; i < j->n_targets && status == EXAONE_OK; i++) {
-        status = exaone_writer_commit(&j->targets[i].out, j->err);
-    }
-    return status;
+    return status ? status : commit_targets(j);
 }
 
 static void fill_report(const job *j, exaone_quantize_report *r) {
@@ -419,6 +478,7 @@ static void fill_report(const job *j, exaone_quantize_report *r) {
     if (j->n_targets > j->n_pieces) {
         snprintf(r->mmproj_path, sizeof r->mmproj_path, "%s", j->targets[j->n_pieces].path);
     }
+    snprintf(r->text_path, sizeof r->text_path, "%s", j->targets[0].path);
     r->bits_per_weight = weights > 0 ? bits / weights : 0;
 }
 
@@ -471,6 +531,21 @@ static exaone_status check_source(const job *j) {
     return status;
 }
 
+static void note_clamped(const job *j) {
+    const exaone_stream *s = &j->stream;
+    char text[EXAONE_NAME_ROOM + 160];
+    if (s->n_clamped > 0) {
+        snprintf(text, sizeof text, "%llu values beyond 65504, the largest of F16, were clamped to it",
+                 (unsigned long long)s->n_clamped);
+        note(j, text);
+    }
+    if (s->n_clamped_blocks > 0) {
+        snprintf(text, sizeof text, "%llu values beyond the largest of their type were clamped to it, the first in %s (%s)",
+                 (unsigned long long)s->n_clamped_blocks, s->clamped->name, exaone_dtype_name(s->clamped->type));
+        note(j, text);
+    }
+}
+
 static exaone_status run(job *j, exaone_quantize_report *report) {
     const exaone_quantize_options *o = j->o;
     exaone_status status = exaone_weights_open(j->source, o->mmproj_source, &j->weights, j->err);
@@ -505,11 +580,8 @@ static exaone_status run(job *j, exaone_quantize_report *report) {
     if (status == EXAONE_OK) {
         status = write_targets(j);
     }
-    if (status == EXAONE_OK && j->stream.n_clamped > 0) {
-        char text[128];
-        snprintf(text, sizeof text, "%llu values beyond 65504, the largest of F16, were clamped to it",
-                 (unsigned long long)j->stream.n_clamped);
-        note(j, text);
+    if (status == EXAONE_OK) {
+        note_clamped(j);
     }
     if (status == EXAONE_OK && report) {
         fill_report(j, report);

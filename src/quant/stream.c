@@ -15,6 +15,44 @@
 enum { STEP_ELEMENTS = 1 << 22, COPY_BYTES = 8 << 20, GRAIN_ELEMENTS = 1 << 14 };
 static const float F16_MAX = 65504;
 
+/* No value beyond this size can be written in the type: its largest scale times its largest level. 0: there is none. */
+static float largest(exaone_dtype type) {
+    switch (type) {
+    case EXAONE_F16:
+        return F16_MAX;
+    case EXAONE_BF16:
+        return 3.38953139e38F;
+    case EXAONE_Q8_0:
+        return F16_MAX * 128;
+    case EXAONE_Q4_0:
+        return F16_MAX * 8;
+    case EXAONE_Q5_0:
+        return F16_MAX * 16;
+    case EXAONE_Q4_1:
+        return F16_MAX * 16; /* 15 steps and the minimum */
+    case EXAONE_Q5_1:
+        return F16_MAX * 32;
+    case EXAONE_Q2_K:
+        return F16_MAX * 15 * 3;
+    case EXAONE_Q3_K:
+        return F16_MAX * 32 * 4;
+    case EXAONE_Q4_K:
+        return F16_MAX * 63 * 15;
+    case EXAONE_Q5_K:
+        return F16_MAX * 63 * 31;
+    case EXAONE_Q6_K:
+        return F16_MAX * 128 * 32;
+    case EXAONE_IQ4_NL:
+        return F16_MAX * 127;
+    case EXAONE_IQ4_XS:
+        return F16_MAX * 32 * 127;
+    case EXAONE_MXFP4:
+        return 0x1.8p127F;
+    default:
+        return 0;
+    }
+}
+
 /* Rows encoded together; at least one. */
 static size_t rows_per_step(const exaone_plan_tensor *t) {
     size_t n = t->columns ? STEP_ELEMENTS / t->columns : 1;
@@ -106,6 +144,7 @@ static void read_row(const exaone_plan_tensor *t, size_t row, float *to) {
 
 static bool check_row(step *p, size_t row, const float *x) {
     const exaone_plan_tensor *t = p->t;
+    float limit = largest(t->type);
     uint64_t beyond = 0;
     for (size_t i = 0; i < t->columns; i++) {
         if (!isfinite(x[i])) {
@@ -116,9 +155,9 @@ static bool check_row(step *p, size_t row, const float *x) {
             fail_row(p, row, &err);
             return false;
         }
-        beyond += fabsf(x[i]) > F16_MAX;
+        beyond += limit > 0 && fabsf(x[i]) > limit;
     }
-    if (beyond > 0 && t->type == EXAONE_F16) {
+    if (beyond > 0) {
         pthread_mutex_lock(&p->lock);
         p->n_clamped += beyond;
         pthread_mutex_unlock(&p->lock);
@@ -171,7 +210,8 @@ static exaone_status encode(exaone_stream *s, const exaone_plan_tensor *t, exaon
         }
         status = report(s, t, err);
     }
-    s->n_clamped += p.n_clamped;
+    *(t->type == EXAONE_F16 ? &s->n_clamped : &s->n_clamped_blocks) += p.n_clamped;
+    s->clamped = p.n_clamped > 0 && t->type != EXAONE_F16 && !s->clamped ? t : s->clamped;
     pthread_mutex_destroy(&p.lock);
     return status;
 }

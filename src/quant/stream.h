@@ -14,7 +14,8 @@ typedef struct exaone_stream {
     exaone_quantize_progress_fn *progress; /* NULL: none */
     void *ctx;
     exaone_quantize_progress at;
-    uint64_t n_clamped; /* values beyond what F16 holds */
+    uint64_t n_clamped, n_clamped_blocks; /* values beyond what F16, what another type holds */
+    const exaone_plan_tensor *clamped;    /* the first of the others; belongs to the plan */
 } exaone_stream;
 
 /* Room for every tensor of the plan. Errors: EXAONE_ERR_MEMORY, _LIMIT. Release also after a failure. */

@@ -2,6 +2,7 @@
 #include "weights/writer.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,16 +72,28 @@ exaone_status exaone_writer_finish(exaone_writer *w, exaone_error *err) {
                           : EXAONE_OK;
 }
 
-exaone_status exaone_writer_commit(exaone_writer *w, exaone_error *err) {
+static exaone_status commit(exaone_writer *w, bool replace, exaone_error *err) {
     exaone_status status = exaone_writer_finish(w, err);
     if (status) {
         exaone_writer_abort(w);
         return status;
     }
-    int fault = exaone_output_commit(&w->out);
-    status = fault ? exaone_fail(err, EXAONE_ERR_IO, "cannot write %s: %s", w->path, strerror(fault)) : EXAONE_OK;
+    int fault = replace ? exaone_output_commit(&w->out) : exaone_output_commit_new(&w->out);
+    if (fault == EEXIST && !replace) {
+        status = exaone_fail(err, EXAONE_ERR_ARGUMENT, "%s has come to be there in the meantime and is kept", w->path);
+    } else if (fault) {
+        status = exaone_fail(err, EXAONE_ERR_IO, "cannot write %s: %s", w->path, strerror(fault));
+    }
     release(w);
     return status;
+}
+
+exaone_status exaone_writer_commit(exaone_writer *w, exaone_error *err) {
+    return commit(w, true, err);
+}
+
+exaone_status exaone_writer_commit_new(exaone_writer *w, exaone_error *err) {
+    return commit(w, false, err);
 }
 
 void exaone_writer_abort(exaone_writer *w) {

@@ -24,6 +24,8 @@ void exaone_writer_pad(exaone_writer *w, uint64_t alignment); /* zeros up to a m
 EXAONE_MUST_USE exaone_status exaone_writer_finish(exaone_writer *w, exaone_error *err);
 /* Finishes if that was not done, and renames; the writer is closed whatever the result. */
 EXAONE_MUST_USE exaone_status exaone_writer_commit(exaone_writer *w, exaone_error *err);
+/* The same, but a file that is there by now stays: EXAONE_ERR_ARGUMENT. */
+EXAONE_MUST_USE exaone_status exaone_writer_commit_new(exaone_writer *w, exaone_error *err);
 void exaone_writer_abort(exaone_writer *w); /* removes the unfinished or uncommitted file; safe on a closed writer */
 
 #endif

@@ -31,6 +31,7 @@ expect "the mmproj file by name and type" 0 "eyes.gguf"
 run_it "$exaone" convert --split-size 4M --no-mmproj "$work/Tiny-BF16.gguf" "$work/piece.gguf"
 expect "pieces" 0 "pieces"
 first=$(echo "$work"/piece-00001-of-*.gguf)
+expect "the first piece is named" 0 "$first: "
 run_it "$exaone" convert --no-mmproj "$first" "$work/joined.gguf"
 if [ "$code" -eq 0 ] && cmp -s "$work/joined.gguf" "$work/Tiny-BF16.gguf"; then pass "pieces join"; else fail "pieces join"; fi
 
@@ -38,6 +39,22 @@ run_it "$exaone" convert $tiny "$work/Tiny-BF16.gguf"
 complains "a file that is there" 1 "is there already (12"
 run_it "$exaone" convert --force "$work/Tiny-BF16.gguf" "$work/Tiny-BF16.gguf"
 complains "over itself" 1 "is the source"
+mkdir "$work/e"
+run_it "$exaone" convert --mmproj-out "$work/e/../e/same.gguf" $tiny "$work/e/same.gguf"
+complains "one name in two spellings" 1 "both the text file and the mmproj file"
+if [ -z "$(ls -A "$work/e")" ]; then pass "nothing is left of it"; else fail "nothing is left of it"; fi
+cp -r $tiny "$work/folder"
+run_it "$exaone" convert --force "$work/folder" "$work/folder/config.json"
+complains "over a file of the source" 1 "config.json is a file of the source"
+cmp -s $tiny/config.json "$work/folder/config.json" || fail "the source is as it was"
+mkdir -p "$work/hub/models--me--Tiny-GGUF/snapshots/$(printf %040d 1)" "$work/hub/models--me--Tiny-GGUF/refs"
+printf %040d 1 >"$work/hub/models--me--Tiny-GGUF/refs/main"
+cp "$work/Tiny-BF16.gguf" "$work/hub/models--me--Tiny-GGUF/snapshots/$(printf %040d 1)/Tiny-BF16.gguf"
+HF_HUB_CACHE=$work/hub run_it "$exaone" quantize --type Q8_0 --no-mmproj me/Tiny-GGUF "$work/from-hub.gguf"
+expect "a model of the cache by its name" 0 "8.526 bits per weight"
+HF_HUB_CACHE=$work/hub run_it "$exaone" convert me/None-GGUF "$work/none.gguf"
+complains "a name that the cache has not" 1 "me/None-GGUF"
+
 run_it "$exaone" quantize $tiny "$work/a.gguf"
 complains "no type" 2 "--type is needed"
 run_it "$exaone" quantize --type Q4_K_L $tiny "$work/a.gguf"
@@ -56,6 +73,15 @@ run_it "$exaone" convert --no-mmproj --mmproj-out x $tiny "$work/a.gguf"
 complains "both about the mmproj file" 2 "contradict"
 run_it "$exaone" convert "$work/none" "$work/a.gguf"
 complains "no source" 1 "none"
+
+# The number of matrices said is that of the file, without those that saw nothing.
+echo "The answer to every question is written here." >"$work/text"
+run_it "$exaone" imatrix -m $tiny --text "$work/text" --ctx 8 -o "$work/matrix.gguf"
+said=$(sed 's/.*: //' "$work/out")
+run_it "$exaone" imatrix --in-file "$work/matrix.gguf" -o "$work/again.gguf"
+exactly "matrices of a file" 0 "$work/again.gguf: $said"
+run_it "$exaone" quantize --type IQ4_XS --no-mmproj --imatrix "$work/matrix.gguf" $tiny "$work/weighed.gguf"
+expect "a matrix of the model" 0 "weighed.gguf"
 
 # An interrupt: exit code 130, and neither the file nor a temporary one.
 mkdir "$work/stop"

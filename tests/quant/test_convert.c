@@ -283,6 +283,7 @@ static void pieces_and_back(void **state) {
         exaone_gguf_close(g);
     }
     assert_int_equal(tensors, r.n_tensors);
+    assert_non_null(strstr(r.text_path, "pieces/part-00001-of-0"));
     char first[64];
     snprintf(first, sizeof first, "part-00001-of-%05zu.gguf", r.n_pieces);
     written(in("pieces", first), in("pieces", "joined.gguf"), (exaone_quantize_options){.no_mmproj = true});
@@ -375,6 +376,59 @@ static void a_stop_leaves_what_was_there(void **state) {
     assert_int_equal(n.done, r.source_bytes);
 }
 
+typedef struct arrival {
+    const char *name; /* of the scratch folder */
+    bool came;
+} arrival;
+
+static bool arrive(void *ctx, const exaone_quantize_progress *p) {
+    arrival *a = ctx;
+    (void)p;
+    if (!a->came) {
+        scratch_write_text(a->name, "theirs");
+        a->came = true;
+    }
+    return true;
+}
+
+/* What comes to be there during the work is kept, and a part that was placed before it goes again. */
+static void a_file_that_comes_in_between_is_kept(void **state) {
+    (void)state;
+    folder("between");
+    static const char *const late[] = {"between/a.gguf", "between/mmproj-a-BF16.gguf"};
+    for (size_t i = 0; i < 2; i++) {
+        arrival a = {late[i], false};
+        exaone_quantize_options o = {.type = "Q8_0", .progress = arrive, .ctx = &a};
+        refused(TINY, in("between", "a.gguf"), o, EXAONE_ERR_ARGUMENT, "in the meantime");
+        size_t n;
+        char *text = fixture_read(scratch_path(late[i]), &n);
+        assert_string_equal(text, "theirs");
+        free(text);
+        assert_int_equal(files_in("between"), 2); /* x.txt and theirs */
+        assert_int_equal(unlink(scratch_path(late[i])), 0);
+    }
+    arrival a = {late[0], false};
+    exaone_quantize_options o = {.type = "Q8_0", .force = true, .progress = arrive, .ctx = &a};
+    written(TINY, in("between", "a.gguf"), o);
+    assert_int_equal(files_in("between"), 3);
+}
+
+/* The file under the automatic name is kept only when it can be this model's. */
+static void an_mmproj_file_of_another_model_is_not_kept(void **state) {
+    (void)state;
+    folder("foreign");
+    exaone_quantize_options o = {.type = "Q8_0", .mmproj_type = "BF16"};
+    written(NANO, in("foreign", "nano.gguf"), (exaone_quantize_options){.mmproj_out = in("foreign", "mmproj-a-BF16.gguf")});
+    refused(TINY, in("foreign", "a.gguf"), o, EXAONE_ERR_ARGUMENT, "of another model: its clip.vision.projection_dim is ");
+    written(TINY, in("foreign", "b.gguf"), (exaone_quantize_options){.no_mmproj = true});
+    assert_int_equal(rename(in("foreign", "b.gguf"), in("foreign", "mmproj-a-BF16.gguf")), 0);
+    refused(TINY, in("foreign", "a.gguf"), o, EXAONE_ERR_ARGUMENT, "is no vision tower");
+    assert_int_not_equal(access(in("foreign", "a.gguf"), F_OK), 0);
+    o.force = true;
+    exaone_quantize_report r = written(TINY, in("foreign", "a.gguf"), o);
+    assert_true(r.mmproj_bytes > 0);
+}
+
 static void targets_that_are_refused(void **state) {
     (void)state;
     folder("targets");
@@ -460,6 +514,11 @@ static void values_that_are_not_finite_are_named(void **state) {
     dir = spoiled("large", name, 7, 0x4f80); /* 2^32 */
     written(dir, in("large", "a.gguf"), (exaone_quantize_options){.type = "F16", .note = keep_note, .ctx = &n});
     assert_non_null(strstr(n.text, "1 values beyond 65504"));
+    n.text[0] = 0;
+    dir = spoiled("huge", name, 7, 0x7149); /* about 1e30 */
+    written(dir, in("huge", "a.gguf"), (exaone_quantize_options){.type = "Q8_0", .note = keep_note, .ctx = &n});
+    assert_non_null(strstr(n.text, "1 values beyond the largest of their type were clamped to it, the first in "
+                                   "blk.0.attn_q.weight (Q8_0)"));
 }
 
 /* What is read stays, forced or not, under whatever name. */
@@ -541,6 +600,8 @@ int main(void) {
         cmocka_unit_test(equal_types_are_copied_and_others_are_said_to_lose),
         cmocka_unit_test(the_mmproj_file),
         cmocka_unit_test(a_stop_leaves_what_was_there),
+        cmocka_unit_test(a_file_that_comes_in_between_is_kept),
+        cmocka_unit_test(an_mmproj_file_of_another_model_is_not_kept),
         cmocka_unit_test(targets_that_are_refused),
         cmocka_unit_test(values_that_are_not_finite_are_named),
         cmocka_unit_test(files_that_are_read_are_not_replaced),
