@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 defines="-D__x86_64__ -D__linux__ -DEXAONE_HAVE_FFMPEG=1 -D__GNUC__=12"
 # shellcheck disable=SC2086
-sources 'src/*.c' 'cli/*.c' 'examples/*.c' >"${TMPDIR:-/tmp}/cppcheck.$$"
+sources 'src/*.c' 'cli/*.c' 'examples/*.c' 'bench/*.c' >"${TMPDIR:-/tmp}/cppcheck.$$"
 trap 'rm -f "${TMPDIR:-/tmp}/cppcheck.$$"' EXIT
 # shellcheck disable=SC2086
 cppcheck --quiet -j "$(nproc)" --std=c11 --language=c --platform=unix64 --enable=warning,performance,portability \
