@@ -133,6 +133,15 @@ static void one_name_twice(void **state) {
     refused(scratch_path("packed"), o, "both stand for blk.0.attn_q.weight");
 }
 
+static void scales_that_the_configuration_does_not_describe(void **state) {
+    (void)state;
+    const quantised_form form = {
+        .dtype = EXAONE_F8_E4M3, .rows = 1, .scale_dtype = EXAONE_F32, .fp8 = true, .config = "{\"quant_method\": \"fp8\"}"};
+    make_quantised(NANO, &form, "rows", "rows-twin");
+    refused(scratch_path("rows"), (exaone_quantize_options){.type = "BF16"},
+            "quantization_config describes 1 scale for a whole matrix: ");
+}
+
 /* ---- GGUF files ----------------------------------------------------------------------------------------------------------
  */
 
@@ -302,9 +311,13 @@ static void both_slices_of_the_patches_have_one_type(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(folders_that_are_no_whole_model),     cmocka_unit_test(one_name_twice),
-        cmocka_unit_test(gguf_files_that_are_no_whole_model),  cmocka_unit_test(norms_in_blocks_are_decoded),
-        cmocka_unit_test(importance_matrices_of_other_models), cmocka_unit_test(both_slices_of_the_patches_have_one_type),
+        cmocka_unit_test(folders_that_are_no_whole_model),
+        cmocka_unit_test(one_name_twice),
+        cmocka_unit_test(scales_that_the_configuration_does_not_describe),
+        cmocka_unit_test(gguf_files_that_are_no_whole_model),
+        cmocka_unit_test(norms_in_blocks_are_decoded),
+        cmocka_unit_test(importance_matrices_of_other_models),
+        cmocka_unit_test(both_slices_of_the_patches_have_one_type),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
