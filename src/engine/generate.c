@@ -10,9 +10,10 @@
 /* ---- how many drafts ---- */
 
 enum { FIRST_DRAFTS = 3, OPENING = 3, FIRST_PROBE = 16, LAST_PROBE = 512 };
-#define FADING 0.98      /* of the counts, per observation */
-#define PRIOR_STOOD 1.6  /* drafts that stood of */
-#define PRIOR_TRIED 2.0  /* so many before anything was seen */
+#define FADING 0.99      /* of the counts, per observation */
+#define PRIOR 0.8        /* share of drafts that stand, before anything was seen */
+#define PRIOR_TRIED 1.0  /* weight of what was known before, in drafts */
+#define WORTH 1.03       /* drafts must promise so many times the speed without them */
 #define COST_FOLLOWS 0.2 /* share of a new measurement */
 #define COST_OUTLIER 1.5 /* times the mean: the machine did something else too */
 
@@ -62,7 +63,7 @@ static double cost_of(const exaone_draft_control *c, size_t k) {
 static double speed_of(const exaone_draft_control *c, size_t k) {
     double tokens = 1, all = 1, p = 0;
     for (size_t i = 0; i < k; i++) {
-        double before = i ? p : PRIOR_STOOD / PRIOR_TRIED; /* an untried place is as good as the one before */
+        double before = i ? p : PRIOR; /* an untried place is as good as the one before */
         p = (c->stood[i] + PRIOR_TRIED * before) / (c->tried[i] + PRIOR_TRIED);
         all *= p;
         tokens += all;
@@ -72,8 +73,8 @@ static double speed_of(const exaone_draft_control *c, size_t k) {
 
 static size_t best_drafts(const exaone_draft_control *c) {
     size_t best = 0;
-    double most = 0;
-    for (size_t k = 0; k <= EXAONE_MAX_DRAFT; k++) {
+    double most = WORTH * speed_of(c, 0);
+    for (size_t k = 1; k <= EXAONE_MAX_DRAFT; k++) {
         double speed = speed_of(c, k);
         if (speed > most) {
             most = speed;
