@@ -76,10 +76,51 @@ static void drop_media(exaone_sequence *s) {
     s->n_media = 0;
 }
 
+static void drop_marks(exaone_sequence *s, size_t first, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        exaone_kv_checkpoint_free(s->marks[first + i]);
+    }
+    s->n_marks -= n;
+    memmove(s->marks + first, s->marks + first + n, (s->n_marks - first) * sizeof s->marks[0]);
+}
+
+/* Marks behind token n stand for other tokens now. */
+static void drop_marks_behind(exaone_sequence *s, size_t n) {
+    while (s->n_marks > 0 && exaone_kv_checkpoint_length(s->marks[s->n_marks - 1]) > n) {
+        drop_marks(s, s->n_marks - 1, 1);
+    }
+}
+
+void exaone_sequence_mark(exaone_sequence *s) {
+    exaone_error unused;
+    if (s->length < 2 || s->cache->n_full == s->cache->n_layers || !exaone_kv_cache_can_cut(s->cache, s->length - 1)) {
+        return;
+    }
+    drop_marks_behind(s, s->length - 2); /* the same place is marked once */
+    drop_marks(s, 0, s->n_marks == EXAONE_MAX_MARKS);
+    if (exaone_kv_checkpoint_take(s->cache, s->length - 1, &s->marks[s->n_marks], &unused) == EXAONE_OK) {
+        s->n_marks++;
+    }
+    size_t bytes = 0;
+    for (size_t i = s->n_marks; i > 0; i--) {
+        bytes += exaone_kv_checkpoint_own_bytes(s->marks[i - 1]);
+        if (bytes > EXAONE_MARK_BYTES) {
+            drop_marks(s, 0, i);
+            break;
+        }
+    }
+    /* the pages that the reply begins with are copied now and not at its first tokens */
+    size_t ahead = s->options.n_ctx - s->length < EXAONE_TAIL_ROWS ? s->options.n_ctx : s->length + EXAONE_TAIL_ROWS;
+    if (exaone_kv_cache_reserve_from(s->cache, s->length - 1, ahead, &unused) != EXAONE_OK) {
+        return; /* who needs the room asks again and reports it */
+    }
+}
+
 void exaone_sequence_free(exaone_sequence *s) {
     if (!s) {
         return;
     }
+    drop_marks(s, 0, s->n_marks);
     drop_media(s);
     s->e->be->release(s->e->be, s->tail);
     exaone_kv_cache_free(s->cache);
@@ -127,6 +168,7 @@ exaone_status exaone_sequence_fork(const exaone_sequence *from, exaone_sequence 
 
 void exaone_sequence_forget(exaone_sequence *s) {
     drop_media(s);
+    drop_marks(s, 0, s->n_marks);
     s->length = s->n_ids = s->mtp_length = 0;
     exaone_kv_cache_truncate(s->cache, 0);
     s->has_logits = false;
@@ -219,14 +261,23 @@ static void cut_back(exaone_sequence *s, size_t shared, size_t n_ids) {
     if (!exact && keep == shared && keep > 0) {
         keep--; /* the hidden state of token keep - 1 is not kept: it is evaluated again */
     }
-    if (!exaone_kv_cache_can_cut(s->cache, keep)) {
-        keep = 0; /* the rings no longer hold the window before that place */
+    if (!exaone_kv_cache_can_cut(s->cache, keep)) { /* the rings no longer hold the window before that place */
+        drop_marks_behind(s, keep < shared ? keep : shared - 1);
+        const exaone_kv_checkpoint *mark = s->n_marks ? s->marks[s->n_marks - 1] : NULL;
+        keep = mark ? exaone_kv_checkpoint_length(mark) : 0;
+        if (mark) {
+            exaone_kv_checkpoint_restore(s->cache, mark);
+            s->length = keep;
+            s->mtp_length = keep; /* token keep is shared: so is the entry before it */
+            return;
+        }
     }
     if (keep <= s->mtp_length && keep < s->length) {
         s->mtp_length = keep; /* entry keep - 1 was made with token keep, which stays the same */
     }
     s->length = keep;
     exaone_kv_cache_truncate(s->cache, keep);
+    drop_marks_behind(s, keep);
 }
 
 exaone_status exaone_sequence_begin(exaone_sequence *s, const exaone_prompt *p, exaone_error *err) {

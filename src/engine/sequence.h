@@ -25,7 +25,8 @@ typedef struct exaone_sequence_options {
     exaone_cache_type cache_type_k, cache_type_v;
 } exaone_sequence_options;
 
-enum { EXAONE_TAIL_ROWS = EXAONE_MAX_DRAFT + 1 };
+enum { EXAONE_TAIL_ROWS = EXAONE_MAX_DRAFT + 1, EXAONE_MAX_MARKS = 4 };
+enum { EXAONE_MARK_BYTES = 1 << 30 }; /* of pages that only marks refer to */
 
 typedef struct exaone_sequence {
     exaone_engine *e;
@@ -44,6 +45,8 @@ typedef struct exaone_sequence {
     float *logits;       /* host [vocab_size] after token length - 1, when has_logits */
     float *spare_logits; /* host [vocab_size] (generate.h) */
     bool has_logits;
+    exaone_kv_checkpoint *marks[EXAONE_MAX_MARKS]; /* places to come back to, by rising length */
+    size_t n_marks;
     int32_t pending; /* a token that ended a reply: chosen, not evaluated; -1: none (generate.h) */
 } exaone_sequence;
 
@@ -65,6 +68,11 @@ EXAONE_MUST_USE exaone_status exaone_sequence_encode(exaone_sequence *s, const e
                                                      exaone_progress_fn *fn, void *ctx, exaone_error *err);
 /* Ends the holds on features of media that are evaluated; all: of every medium. */
 void exaone_sequence_drop_features(exaone_sequence *s, bool all);
+
+/* Notes the place before the last token: exaone_sequence_begin comes back to it when the rings no longer reach so far. At
+ * the end of a prompt, so that a reply that is rendered otherwise later (without its reasoning, say) does not cost the
+ * prompt again. Old marks go when there are too many or their pages too large. Without memory there is no mark. */
+void exaone_sequence_mark(exaone_sequence *s);
 
 /* Cuts back tokens that the last forward call evaluated: n is at least the length before it plus 1. */
 void exaone_sequence_take_back(exaone_sequence *s, size_t n);

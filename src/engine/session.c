@@ -138,6 +138,7 @@ static exaone_status evaluate(exaone_session *s, const exaone_prompt *p, exaone_
             exaone_prefix_note(s->prefix, seq);
         }
     }
+    exaone_sequence_mark(seq);
     if (s->prefix) {
         exaone_prefix_save(s->prefix, seq, false);
     }

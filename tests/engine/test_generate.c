@@ -268,10 +268,10 @@ static void evaluate(exaone_sequence *s, exaone_step *step, const exaone_prompt 
     }
 }
 
-static exaone_sequence *new_sequence(exaone_engine *e) {
+static exaone_sequence *new_sequence(exaone_engine *e, size_t chunk) {
     exaone_sequence *s;
     exaone_error err = {0};
-    exaone_sequence_options o = {.n_ctx = 512, .chunk = 300, .drafts = true};
+    exaone_sequence_options o = {.n_ctx = 512, .chunk = chunk, .drafts = true};
     assert_int_equal(exaone_sequence_new(e, &o, &s, &err), EXAONE_OK);
     return s;
 }
@@ -281,7 +281,7 @@ static void same_as_cold(exaone_engine *e, exaone_sequence *s, exaone_step *step
     size_t vocab = (size_t)e->config.vocab_size, hidden = (size_t)e->config.hidden_size;
     float *a = malloc(hidden * sizeof *a), *b = malloc(hidden * sizeof *b);
     int32_t mine[EXAONE_MAX_DRAFT], cold_drafts[EXAONE_MAX_DRAFT];
-    exaone_sequence *cold = new_sequence(e);
+    exaone_sequence *cold = new_sequence(e, 300);
     assert_non_null(a);
     assert_non_null(b);
     evaluate(cold, step, p, 300);
@@ -312,7 +312,7 @@ static void test_roll_back(void **state) {
             int32_t ids[512];
             fill(ids, 70, k);
             exaone_prompt p = {.ids = ids, .n_ids = 70};
-            exaone_sequence *s = new_sequence(models[m]);
+            exaone_sequence *s = new_sequence(models[m], 300);
             exaone_generator g = {.step = &step};
             exaone_sampler *sampler = new_sampler(models[m], &greedy, ids, 70);
             evaluate(s, &step, &p, 11);
@@ -354,7 +354,7 @@ static void test_reuse(void **state) {
                  {90, 0, 2, 3, 2},    {60, 0, 300, 3, 2},  {61, 0, 1, 3, 2},    {300, 2, 300, 3, 2}, {46, 0, 1, 3, 2}};
     exaone_pixels pictures[4];
     exaone_step step;
-    exaone_sequence *s = new_sequence(micro);
+    exaone_sequence *s = new_sequence(micro, 300);
     int32_t ids[400];
     assert_int_equal(exaone_step_init(&step, micro, 300, 1, EXAONE_TAIL_ROWS, &err), EXAONE_OK);
     for (int i = 0; i < 4; i++) {
@@ -375,6 +375,39 @@ static void test_reuse(void **state) {
     exaone_step_release(&step);
     for (int i = 0; i < 4; i++) {
         free(pictures[i].values);
+    }
+}
+
+/* A reply longer than the rings, then the prompt with something else behind it: the marked place is come back to. */
+static void test_marks(void **state) {
+    (void)state;
+    exaone_error err = {0};
+    exaone_step step;
+    int32_t ids[512];
+    exaone_engine *models[] = {micro, tiny};
+    for (int m = 0; m < 2; m++) {
+        exaone_sequence *s = new_sequence(models[m], 16);
+        assert_int_equal(exaone_step_init(&step, models[m], 300, 1, EXAONE_TAIL_ROWS, &err), EXAONE_OK);
+        fill(ids, 512, 5);
+        for (size_t turn = 0; turn < 3; turn++) {
+            exaone_prompt p = {.ids = ids, .n_ids = 60 + 25 * turn};
+            evaluate(s, &step, &p, 16);
+            assert_int_equal(s->reused, turn ? 60 + 25 * (turn - 1) - 1 : 0); /* all but the last token before the mark */
+            exaone_sequence_mark(s);
+            same_as_cold(models[m], s, &step, &p);
+            p.n_ids += 250;
+            evaluate(s, &step, &p, 16);
+            assert_false(exaone_kv_cache_can_cut(s->cache, 60));
+            for (size_t i = 60 + 25 * turn; i < 512; i++) { /* what is behind this prompt changes */
+                ids[i] = (ids[i] + 1) % 60;
+            }
+        }
+        exaone_prompt first = {.ids = ids, .n_ids = 60}; /* back over two marks */
+        evaluate(s, &step, &first, 16);
+        assert_int_equal(s->reused, 59);
+        same_as_cold(models[m], s, &step, &first);
+        exaone_sequence_free(s);
+        exaone_step_release(&step);
     }
 }
 
@@ -445,7 +478,7 @@ static void test_distribution(void **state) {
     float probs[MICRO_VOCAB], flat[MICRO_VOCAB];
     exaone_sampling_default(&params);
     params.top_k = K;
-    params.temperature = 2;
+    params.temperature = 0.8;
     for (int level = 0, n = 1; level < 2; level++, n = K) {
         for (int i = 0; i < n; i++) {
             if (level) {
@@ -455,7 +488,7 @@ static void test_distribution(void **state) {
             sync_prompt(s, &p);
             for (int hot = 0; hot < 2; hot++) {
                 exaone_sampling q = params;
-                q.temperature = hot ? 8 : 2;
+                q.temperature = hot ? 0.5 : 0.8;
                 exaone_sampler *sampler = new_sampler(micro, &q, ids, 20);
                 float *to = hot ? flat : probs;
                 assert_int_equal(exaone_sampler_process(sampler, exaone_session_logits(s), to, &err), EXAONE_OK);
@@ -623,9 +656,9 @@ static void test_limits(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_limits),       cmocka_unit_test(test_auto),     cmocka_unit_test(test_roll_back),
-        cmocka_unit_test(test_reuse),        cmocka_unit_test(test_settings), cmocka_unit_test(test_fork),
-        cmocka_unit_test(test_distribution), cmocka_unit_test(test_identity),
+        cmocka_unit_test(test_limits),       cmocka_unit_test(test_auto),      cmocka_unit_test(test_marks),
+        cmocka_unit_test(test_distribution), cmocka_unit_test(test_roll_back), cmocka_unit_test(test_reuse),
+        cmocka_unit_test(test_settings),     cmocka_unit_test(test_fork),      cmocka_unit_test(test_identity),
     };
     return cmocka_run_group_tests(tests, open_models, close_models);
 }
