@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "exaone/exaone.h"
 
 #define CLI_COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -67,9 +68,13 @@ int cli_usage(const char *command, const char *fmt, ...) EXAONE_PRINTF(2, 3); /*
 void cli_note(const char *fmt, ...) EXAONE_PRINTF(1, 2);                      /* one line on standard error */
 void cli_say(const char *fmt, ...) EXAONE_PRINTF(1, 2);                       /* the same, but nothing with --quiet */
 extern bool cli_quiet;                                                        /* --quiet was given: no notes, no progress */
-/* Progress on standard error: a line that the next one replaces and clear removes. Nothing when `show` is false. */
+/* Progress on standard error: a line, cut at the terminal's width, that the next one replaces and
+ * clear removes. Nothing when `show` is false or the terminal is a dumb one. */
 void cli_progress(bool show, const char *fmt, ...) EXAONE_PRINTF(2, 3);
 void cli_progress_clear(bool show);
+void cli_progress_end(void); /* removes what is shown, before a message */
+/* Appends a text whose control characters (C1 too) and broken bytes became '?'. */
+void cli_put_plain(exaone_buf *b, const char *text);
 /* Is this "-", a pipe or a device? */
 bool cli_input_is_stream(const char *path);
 /* All of standard input (NULL or "-"), of a file or of a pipe; at most `max` bytes; *out ends with a NUL and is the caller's
@@ -146,11 +151,11 @@ int cli_cache_types(const char *command, const cli_cache_options *o, exaone_cach
 EXAONE_MUST_USE exaone_status cli_session_open(exaone_engine *engine, const exaone_session_options *options,
                                                exaone_session **out, exaone_error *err);
 
-/* The signal's number after Ctrl-C or SIGTERM, from cli_catch_interrupt on; the second one ends the process. */
+/* The signal's number after Ctrl-C, SIGTERM or SIGHUP, from cli_catch_interrupt on; the second one ends the process. */
 extern volatile int cli_interrupted;
 void cli_catch_interrupt(void);
 void cli_release_interrupt(void); /* back to the system's way */
-int cli_interrupt_code(void);     /* exit code: 130 after Ctrl-C, 143 after SIGTERM */
+int cli_interrupt_code(void);     /* exit code: 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP */
 
 /* ---- commands ---- */
 int cmd_run(int argc, char **argv);

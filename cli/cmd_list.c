@@ -58,8 +58,13 @@ static void put_table(exaone_buf *b, const exaone_hub_list *list) {
     for (size_t i = 0; i < list->n; i++) {
         const exaone_hub_entry *e = &list->entries[i];
         kind_of(e, text);
-        exaone_buf_printf(b, "%-*s  %-*s  %8s  %s\n", (int)repo, e->repo, (int)kind, text, cli_hub_size(e->size, size),
-                          e->path);
+        exaone_buf_printf(b, "%-*s  ", (int)repo, e->repo);
+        size_t before = b->len;
+        cli_put_plain(b, text);
+        exaone_buf_printf(b, "%*s  %8s  ", (int)(kind > b->len - before ? kind - (b->len - before) : 0), "",
+                          cli_hub_size(e->size, size));
+        cli_put_plain(b, e->path);
+        exaone_buf_puts(b, "\n");
     }
 }
 

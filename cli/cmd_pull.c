@@ -9,7 +9,7 @@
 #include "cli.h"
 #include "hub.h"
 
-enum { LINE_MS = 30000, BAR = 20 };
+enum { LINE_MS = 30000, BAR = 10 };
 
 typedef struct meter {
     bool terminal;
@@ -54,9 +54,8 @@ static void show_bar(const meter *m, const exaone_hub_progress *p, const char *v
     }
     bar[BAR] = 0;
     time_left(m, p->total_bytes - p->total_done, left);
-    cli_progress(true, "%s%.40s [%s] %d%% %s of %s, %s/s, %s left", verb, p->file, bar, percent,
-                 cli_hub_size(p->total_done, done), cli_hub_size(p->total_bytes, total),
-                 cli_hub_size((unsigned long long)m->rate, rate), left);
+    cli_progress(true, "%s[%s] %d%% %s of %s, %s/s, %s left  %s", verb, bar, percent, cli_hub_size(p->total_done, done),
+                 cli_hub_size(p->total_bytes, total), cli_hub_size((unsigned long long)m->rate, rate), left, p->file);
 }
 
 static void show_line(meter *m, const exaone_hub_progress *p) {
@@ -86,7 +85,7 @@ static void on_progress(void *arg, const exaone_hub_progress *p) {
     case EXAONE_HUB_CHECKING:
     case EXAONE_HUB_FETCHING:
         if (m->terminal) {
-            show_bar(m, p, p->phase == EXAONE_HUB_CHECKING ? "checking what is there: " : "");
+            show_bar(m, p, p->phase == EXAONE_HUB_CHECKING ? "checking: " : "");
         } else {
             show_line(m, p);
         }

@@ -97,22 +97,15 @@ const cli_command cli_commands[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 
-static bool progress_shown; /* the cursor stands behind a progress line */
-
-static void clear_line(void) {
-    fputs(progress_shown ? "\r\033[K" : "", stderr);
-    progress_shown = false;
-}
-
 int cli_fail(const exaone_error *err) {
-    clear_line();
+    cli_progress_end();
     fprintf(stderr, "exaone: %s\n", err->message[0] ? err->message : exaone_status_text(err->code));
     return CLI_FAILED;
 }
 
 int cli_usage(const char *command, const char *fmt, ...) {
     va_list args;
-    clear_line();
+    cli_progress_end();
     va_start(args, fmt);
     fprintf(stderr, "exaone: ");
     vfprintf(stderr, fmt, args);
@@ -123,7 +116,7 @@ int cli_usage(const char *command, const char *fmt, ...) {
 
 void cli_note(const char *fmt, ...) {
     va_list args;
-    clear_line();
+    cli_progress_end();
     va_start(args, fmt);
     fprintf(stderr, "exaone: ");
     vfprintf(stderr, fmt, args);
@@ -138,31 +131,12 @@ void cli_say(const char *fmt, ...) {
     if (cli_quiet) {
         return;
     }
-    clear_line();
+    cli_progress_end();
     va_start(args, fmt);
     fprintf(stderr, "exaone: ");
     vfprintf(stderr, fmt, args);
     va_end(args);
     fputc('\n', stderr);
-}
-
-void cli_progress(bool show, const char *fmt, ...) {
-    if (show && !cli_quiet) {
-        va_list args;
-        va_start(args, fmt);
-        fputs("\r\033[K", stderr);
-        vfprintf(stderr, fmt, args);
-        va_end(args);
-        fflush(stderr);
-        progress_shown = true;
-    }
-}
-
-void cli_progress_clear(bool show) {
-    if (show) {
-        clear_line();
-        fflush(stderr);
-    }
 }
 
 bool cli_color(void) {
@@ -191,11 +165,19 @@ void cli_catch_interrupt(void) {
     struct sigaction a = {.sa_handler = on_interrupt};
     sigaction(SIGINT, &a, NULL);
     sigaction(SIGTERM, &a, NULL);
+    struct sigaction hangup;
+    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN) { /* ignored under nohup */
+        sigaction(SIGHUP, &a, NULL);
+    }
 }
 
 void cli_release_interrupt(void) {
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
+    struct sigaction hangup;
+    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler == on_interrupt) {
+        signal(SIGHUP, SIG_DFL);
+    }
 }
 
 int cli_interrupt_code(void) {
@@ -277,6 +259,7 @@ int cmd_version(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
+    signal(SIGXFSZ, SIG_IGN); /* a file beyond the limit is a write error, which is told */
     if (argc < 2) {
         overview(stderr);
         return CLI_USAGE;

@@ -1,6 +1,7 @@
 /* Writing GGUF files: what `quantize` and `convert` share. */
 #include "quantize.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +10,7 @@
 
 #include "hub.h"
 
-enum { BAR = 20, NAME_WIDTH = 30 };
+enum { BAR = 10, NAME_WIDTH = 26 };
 
 typedef struct progress {
     bool show;
@@ -30,9 +31,8 @@ static bool show_progress(void *ctx, const exaone_quantize_progress *p) {
         double part = p->total ? (double)p->done / (double)p->total : 1, rate = spent > 0 ? (double)p->done / spent : 0;
         unsigned left = rate > 0 ? (unsigned)((double)(p->total - p->done) / rate + 0.5) : 0;
         int bar = (int)(part * BAR);
-        cli_progress(true, "[%.*s%*s] %3.0f %% %6.1f MB/s %u:%02u:%02u left  %.*s %s", bar, "####################",
-                     BAR - bar, "", 100 * part, rate / 1e6, left / 3600, left / 60 % 60, left % 60, NAME_WIDTH, p->tensor,
-                     p->type);
+        cli_progress(true, "[%.*s%*s] %3.0f %% %.1f MB/s %u:%02u:%02u left %.*s %s", bar, "####################", BAR - bar,
+                     "", 100 * part, rate / 1e6, left / 3600, left / 60 % 60, left % 60, NAME_WIDTH, p->tensor, p->type);
     }
     return !cli_interrupted;
 }
@@ -90,11 +90,12 @@ static int write_model(const cli_quantize_options *o, const char *source, const 
     exaone_quantize_report report;
     exaone_error err = {0};
     cli_catch_interrupt();
+    signal(SIGPIPE, SIG_IGN); /* a reader that is gone must not leave temporaries behind */
     exaone_status status = exaone_quantize(source, target, &options, &report, &err);
     cli_progress_clear(p.show);
     if (status == EXAONE_ERR_CANCELLED) {
         cli_note("%s; nothing was written", err.message);
-        return CLI_INTERRUPTED;
+        return cli_interrupt_code();
     }
     if (status) {
         return cli_fail(&err);

@@ -1,7 +1,8 @@
-/* Where a file's new content goes. A regular file, or a path where nothing is yet: PATH.tmp.PID beside it, renamed over it
- * at the end, so that readers see the old file or the whole new one. A symbolic link: its target, in the same way; the link
- * stays. A pipe, a device or a name of an open descriptor (/dev/stdout, /dev/fd/N, /proc/…): written through, never
- * replaced. */
+/* Where a file's new content goes. A regular file, or a path where nothing is yet: PATH.tmp.PID.RANDOM beside it, made
+ * afresh, locked (flock) and renamed over PATH at the end, so that readers see the old file or the whole new one. Such files
+ * of processes that are no more are removed when the same path is opened again. A symbolic link: its target, in the same
+ * way; the link stays. A pipe, a device or a name of an open descriptor (/dev/stdout, /dev/fd/N, /proc/…): written through,
+ * never replaced. */
 #ifndef EXAONE_BASE_OUTPUT_H
 #define EXAONE_BASE_OUTPUT_H
 

@@ -96,7 +96,8 @@ static const char *path_fault(const char *path, size_t n) {
         return "it is absolute";
     }
     for (size_t i = 0; i < n; i++) {
-        if ((unsigned char)path[i] < 0x20 || path[i] == 0x7f || path[i] == '\\') {
+        bool c1 = i + 1 < n && (unsigned char)path[i] == 0xc2 && (unsigned char)path[i + 1] < 0xa0;
+        if (c1 || (unsigned char)path[i] < 0x20 || path[i] == 0x7f || path[i] == '\\') {
             return "it holds a control character or a backslash";
         }
     }

@@ -1,13 +1,16 @@
 /* Writing files: whole or not at all, through links, and into pipes without replacing them. */
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -36,10 +39,21 @@ static mode_t kind(const char *path) {
     return st.st_mode;
 }
 
+/* Names in the folder of `path` that go on behind its name with ".tmp."; the last one in name[400] when it is not NULL. */
+static size_t temporaries(const char *path, char *name) {
+    char pattern[400];
+    snprintf(pattern, sizeof pattern, "%s.tmp.*", path);
+    glob_t found = {0};
+    size_t n = glob(pattern, 0, NULL, &found) == 0 ? found.gl_pathc : 0;
+    if (n && name) {
+        snprintf(name, 400, "%s", found.gl_pathv[n - 1]);
+    }
+    globfree(&found);
+    return n;
+}
+
 static void assert_no_temporary(const char *path) {
-    char tmp[400];
-    snprintf(tmp, sizeof tmp, "%s.tmp.%ld", path, (long)getpid());
-    assert_int_equal(access(tmp, F_OK), -1);
+    assert_int_equal(temporaries(path, NULL), 0);
 }
 
 static void a_file_keeps_its_rights(void **state) {
@@ -62,6 +76,66 @@ static void an_aborted_file_changes_nothing(void **state) {
     exaone_output_abort(&out);
     assert_holds(path, "old");
     assert_no_temporary(path);
+}
+
+static void a_temporary_is_its_writers_own(void **state) {
+    (void)state;
+    const char *path = scratch_path("twice");
+    exaone_output a, b;
+    exaone_error err = {0};
+    assert_int_equal(exaone_output_open(path, &a, &err), EXAONE_OK);
+    assert_int_equal(exaone_output_open(path, &b, &err), EXAONE_OK);
+    assert_int_equal(temporaries(path, NULL), 2);
+    assert_int_equal(write(a.fd, "first", 5), 5);
+    assert_int_equal(write(b.fd, "second", 6), 6);
+    assert_int_equal(exaone_output_commit(&a), 0);
+    assert_holds(path, "first");
+    assert_int_equal(exaone_output_commit(&b), 0);
+    assert_holds(path, "second");
+    assert_no_temporary(path);
+}
+
+/* The number of a process that has ended; nobody gets it again so soon. */
+static pid_t dead_process(void) {
+    pid_t pid = fork();
+    if (pid == 0) {
+        _exit(0);
+    }
+    assert_true(pid > 0 && waitpid(pid, NULL, 0) == pid);
+    return pid;
+}
+
+/* What killed processes left goes; what is locked, of a living process, for another path or no file of ours stays. */
+static void stale_temporaries_are_removed(void **state) {
+    (void)state;
+    const char *path = scratch_path("killed");
+    long dead = dead_process();
+    char name[5][64];
+    const char *stays[5];
+    snprintf(name[0], 64, "killed.tmp.%ld.0000000a", dead);
+    scratch_write_text(name[0], "left");
+    snprintf(name[0], 64, "killed.tmp.%ld.0000000b", dead);
+    snprintf(name[1], 64, "killed.tmp.%ld.0000000c", (long)getpid());
+    snprintf(name[2], 64, "killed2.tmp.%ld.0000000d", dead);
+    snprintf(name[3], 64, "killed.tmp.%ld.txt", dead);
+    snprintf(name[4], 64, "killed.tmp.%ld.0000000e", dead);
+    for (int i = 0; i < 4; i++) {
+        stays[i] = scratch_write_text(name[i], "kept");
+    }
+    stays[4] = scratch_path(name[4]);
+    assert_int_equal(symlink("killed2.tmp.x", stays[4]), 0);
+    int fd = open(stays[0], O_WRONLY);
+    assert_int_equal(flock(fd, LOCK_EX), 0);
+    assert_int_equal(temporaries(path, NULL), 5);
+    write_text(path, "new");
+    for (int i = 0; i < 5; i++) {
+        (void)kind(stays[i]);
+    }
+    assert_int_equal(temporaries(path, NULL), 4);
+    close(fd);
+    write_text(path, "again"); /* now nobody holds it */
+    assert_int_equal(access(stays[0], F_OK), -1);
+    assert_holds(path, "again");
 }
 
 /* Also when the other file came after the start. */
@@ -163,7 +237,8 @@ static void a_folder_is_an_error(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_file_keeps_its_rights),         cmocka_unit_test(an_aborted_file_changes_nothing),
-        cmocka_unit_test(a_new_file_replaces_nothing),     cmocka_unit_test(a_link_is_followed),
+        cmocka_unit_test(a_new_file_replaces_nothing),     cmocka_unit_test(a_temporary_is_its_writers_own),
+        cmocka_unit_test(stale_temporaries_are_removed),   cmocka_unit_test(a_link_is_followed),
         cmocka_unit_test(a_circle_of_links_is_an_error),   cmocka_unit_test(a_pipe_is_written_through),
         cmocka_unit_test(a_descriptor_is_written_through), cmocka_unit_test(a_folder_is_an_error),
     };

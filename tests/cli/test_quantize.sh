@@ -83,20 +83,53 @@ exactly "matrices of a file" 0 "$work/again.gguf: $said"
 run_it "$exaone" quantize --type IQ4_XS --no-mmproj --imatrix "$work/matrix.gguf" $tiny "$work/weighed.gguf"
 expect "a matrix of the model" 0 "weighed.gguf"
 
-# An interrupt: exit code 130, and neither the file nor a temporary one.
+# A signal: exit code 128 + number, and neither the file nor a temporary one.
 mkdir "$work/stop"
-"$exaone" quantize --type Q2_K -t 1 $tiny "$work/stop/a.gguf" >"$work/out" 2>"$work/err" &
-pid=$!
-for _ in $(seq 200); do
-    if compgen -G "$work/stop/*.tmp.*" >/dev/null; then break; fi
-    sleep 0.01
-done
-kill -INT $pid
-wait $pid
-code=$?
-if { [ $code -eq 130 ] && grep -q "nothing was written" "$work/err" && [ -z "$(ls -A "$work/stop")" ]; }; then
-    pass "an interrupt"
-else
-    fail "an interrupt"
-fi
+# stopped SIGNAL CODE
+stopped() {
+    "$exaone" quantize --type Q2_K -t 1 $tiny "$work/stop/a.gguf" >"$work/out" 2>"$work/err" &
+    pid=$!
+    for _ in $(seq 200); do
+        if compgen -G "$work/stop/*.tmp.*" >/dev/null; then break; fi
+        sleep 0.01
+    done
+    kill "-$1" $pid
+    wait $pid
+    code=$?
+    if [ $code -eq "$2" ] && grep -q "nothing was written" "$work/err" && [ -z "$(ls -A "$work/stop")" ]; then
+        pass "stopped by $1"
+    else
+        fail "stopped by $1"
+    fi
+}
+stopped INT 130
+stopped TERM 143
+stopped HUP 129
+
+# Progress fits the terminal, and a dumb one gets none.
+# on_terminal TERM: the run's output on a terminal of 40 columns, in $work/screen
+on_terminal() {
+    rm -f "$work/t.gguf"
+    TERM=$1 script -qec "stty cols 40; '$exaone' convert --no-mmproj -t 1 $tiny '$work/t.gguf' >'$work/out'" /dev/null \
+        </dev/null >"$work/screen" 2>"$work/err"
+    code=$?
+}
+on_terminal xterm
+longest=$(tr '\r' '\n' <"$work/screen" | sed -n 's/^.\[K//p' | grep '^\[' | awk '{ if (length > n) n = length } END { print n + 0 }')
+if [ "$longest" -gt 20 ] && [ "$longest" -le 39 ]; then pass "progress fits"; else fail "progress fits ($longest)"; fi
+on_terminal dumb
+if [ $code -eq 0 ] && ! grep -q '%' "$work/screen"; then pass "no progress on a dumb terminal"; else fail "dumb terminal"; fi
+
+# The reader of a pipe goes: a message, no death by signal, which would leave the temporary of the other file.
+mkfifo "$work/pipe"
+head -c 100 "$work/pipe" >/dev/null &
+run_it "$exaone" convert --force --no-mmproj $tiny "$work/pipe"
+complains "a reader that goes" 1 "Broken pipe"
+wait
+
+# A limit of file sizes is a write error, not the end of the process.
+mkdir "$work/limit"
+run_it bash -c 'ulimit -f 200; exec "$@"' - "$exaone" convert $tiny "$work/limit/a.gguf"
+complains "a file beyond the limit" 1 "File too large"
+if [ -z "$(ls -A "$work/limit")" ]; then pass "no temporary is left"; else fail "no temporary is left"; fi
 exit $failed

@@ -45,8 +45,24 @@ static void paths_stay_in_their_folder(void **state) {
     (void)state;
     static const char *const good[] = {"a",  "a/b/c.gguf", "..a", "a..", ".gitattributes", "\xed\x95\x9c\xea\xb5\xad.txt",
                                        "a b"};
-    static const char *const bad[] = {"",      "/",    "/etc/passwd", "..",   "a/..", "../a",  "a/../b", ".",
-                                      "a/./b", "a//b", "a/",          "a\\b", "a\nb", "a\x7f", "\xff",   "\xc0\xaf"};
+    static const char *const bad[] = {"",
+                                      "/",
+                                      "/etc/passwd",
+                                      "..",
+                                      "a/..",
+                                      "../a",
+                                      "a/../b",
+                                      ".",
+                                      "a/./b",
+                                      "a//b",
+                                      "a/",
+                                      "a\\b",
+                                      "a\nb",
+                                      "a\x7f",
+                                      "a\xc2\x9b"
+                                      "2J",
+                                      "\xff",
+                                      "\xc0\xaf"};
     for (size_t i = 0; i < COUNT(good); i++) {
         assert_int_equal(exaone_hub_path_check(good[i], strlen(good[i]), &err), 0);
     }

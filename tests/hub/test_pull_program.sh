@@ -88,6 +88,11 @@ run_it "$exaone" list --json
 expect "list as JSON" 0 '"repo": "org/tiny-GGUF", "quant": "F16"'
 
 # Removing.
+odd=$work/odd/models--a--b/snapshots/0123456789012345678901234567890123456789
+mkdir -p "$odd"
+: >"$odd/x$(printf '\033]0;t\007\302\233')-Q4_0.gguf"
+run_it env HF_HUB_CACHE="$work/odd" "$exaone" list
+expect "control characters in names are not printed" 0 '/x?]0;t???-Q4_0.gguf'
 run_it "$exaone" rm org/tiny-GGUF:F16
 if [ "$code" -eq 1 ] && [ -e "$snapshot/tiny-F16.gguf" ]; then pass "rm asks"; else fail "rm asks"; fi
 run_it "$exaone" rm -y org/tiny-GGUF:F16
