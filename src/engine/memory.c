@@ -1,7 +1,9 @@
 /* What a session will take, and what the machine has. */
 #include "engine/memory.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -67,12 +69,13 @@ exaone_status exaone_session_memory(const exaone_engine *engine, const exaone_se
 /* The number in a file of one, or behind `name` in one of lines "NAME: N kB"; UINT64_MAX when there is none. */
 static uint64_t number_in(const char *path, const char *name, uint64_t unit) {
     FILE *f = fopen(path, "re");
-    char line[256];
-    unsigned long long n = 0;
+    char line[256], *end;
+    size_t skip = strlen(name);
     uint64_t found = UINT64_MAX;
     while (f && found == UINT64_MAX && fgets(line, sizeof line, f)) {
-        size_t skip = name ? strlen(name) : 0;
-        if ((!name || strncmp(line, name, skip) == 0) && sscanf(line + skip, "%llu", &n) == 1 && n < UINT64_MAX / unit) {
+        errno = 0;
+        unsigned long long n = strncmp(line, name, skip) == 0 ? strtoull(line + skip, &end, 10) : 0;
+        if (strncmp(line, name, skip) == 0 && end != line + skip && errno == 0 && n < UINT64_MAX / unit) {
             found = (uint64_t)n * unit;
         }
     }
@@ -84,8 +87,7 @@ static uint64_t number_in(const char *path, const char *name, uint64_t unit) {
 
 uint64_t exaone_memory_available(void) {
     uint64_t machine = number_in("/proc/meminfo", "MemAvailable:", 1024);
-    uint64_t limit = number_in("/sys/fs/cgroup/memory.max", NULL, 1),
-             used = number_in("/sys/fs/cgroup/memory.current", NULL, 1);
+    uint64_t limit = number_in("/sys/fs/cgroup/memory.max", "", 1), used = number_in("/sys/fs/cgroup/memory.current", "", 1);
     uint64_t cached = number_in("/sys/fs/cgroup/memory.stat", "file ", 1); /* given back when memory is short */
     if (limit == UINT64_MAX || used == UINT64_MAX) {
         return machine;

@@ -193,6 +193,22 @@ static float softmax_exp(float *x, size_t n, float scale, float *max) {
 
 static void weighted_sum(float *out, const float *p, const float *v, size_t n, size_t n_dim) {
     size_t d = 0;
+    for (; d + 32 <= n_dim; d += 32) { /* four chains hide the latency of one; each lane is a sum by itself */
+        float *o = out + d;
+        __m256 a = _mm256_loadu_ps(o), b = _mm256_loadu_ps(o + 8), c = _mm256_loadu_ps(o + 16), e = _mm256_loadu_ps(o + 24);
+        for (size_t j = 0; j < n; j++) {
+            const float *x = v + j * n_dim + d;
+            __m256 w = _mm256_set1_ps(p[j]);
+            a = _mm256_fmadd_ps(w, _mm256_loadu_ps(x), a);
+            b = _mm256_fmadd_ps(w, _mm256_loadu_ps(x + 8), b);
+            c = _mm256_fmadd_ps(w, _mm256_loadu_ps(x + 16), c);
+            e = _mm256_fmadd_ps(w, _mm256_loadu_ps(x + 24), e);
+        }
+        _mm256_storeu_ps(o, a);
+        _mm256_storeu_ps(o + 8, b);
+        _mm256_storeu_ps(o + 16, c);
+        _mm256_storeu_ps(o + 24, e);
+    }
     for (; d + 8 <= n_dim; d += 8) {
         __m256 acc = _mm256_loadu_ps(out + d);
         for (size_t j = 0; j < n; j++) {
