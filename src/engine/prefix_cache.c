@@ -110,7 +110,7 @@ static exaone_store_key block_key(const exaone_prefix *p, size_t b) {
 
 /* Of bytes that the model computed: two hashes of 128 bits with seeds that follow from the identity. */
 static exaone_store_key piece_key(const exaone_prefix *p, const uint8_t *bytes, size_t n) {
-    exaone_store_key key;
+    exaone_store_key key = {0};
     for (size_t half = 0; half < 2; half++) {
         uint64_t seed;
         memcpy(&seed, p->chain[0] + half * sizeof seed, sizeof seed);
