@@ -441,8 +441,9 @@ static void learn(exaone_scheduler *s, size_t n, const measured *m) {
     if (m->replies > 0) {
         exaone_chunk_adapt(&s->chunk, m->prompt_rows, m->seconds);
     }
-    for (size_t i = 0; m->prompt_rows == 0 && s->drafts && i < n; i++) { /* rows of prompts would blur the costs */
-        exaone_slot *slot = s->planned[i];
+    if (m->prompt_rows == 0 && s->drafts &&
+        n > 0) { /* rows of prompts would blur the costs; one reply in turn speaks for all */
+        const exaone_slot *slot = s->planned[s->step_number % n];
         exaone_draft_observe(control_of(s, m->replies), slot->n_drafts, slot->n_accepted, m->seconds);
     }
     s->rate_tokens /= 1 + since / 2;
