@@ -97,7 +97,7 @@ typedef enum { KEY_BLOCK, KEY_CHECKPOINT, KEY_DRAFT_CHECKPOINT } key_kind;
 
 static exaone_store_key key_of(const exaone_prefix *p, key_kind kind, size_t n) {
     uint8_t text[DIGEST + 1];
-    exaone_store_key key;
+    exaone_store_key key = {0};
     memcpy(text, p->chain[n], DIGEST);
     text[DIGEST] = (uint8_t)kind;
     exaone_sha256(text, sizeof text, key.bytes);

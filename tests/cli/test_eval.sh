@@ -45,10 +45,13 @@ mkdir "$work/files"
 cp tests/eval/tiny/files/ocr-000.png "$work/files"
 printf '%s\n' "$line" >"$work/cases.jsonl"
 out=$(env -u EXAONE_MODEL "$exaone" eval --cases "$work/cases.jsonl" --json 2>/dev/null)
-wanted='{"cases": [{"id": "ocr-000", "output_ids": [128, 138, 131, 135, 53], "output_text": "0:37<|endofturn|>", "correct": true, "matches_reference": true}], "accuracy": {"ocr": [1, 1]}}'
-if [ "$out" = "$wanted" ]; then
-    echo "ok the report as JSON, paths relative to the file"
-else
-    echo "not ok the report as JSON, paths relative to the file"; echo "$out"; code=1
-fi
+wanted='{"cases": [{"id": "ocr-000", "output_ids": [128, 138, 131, 135, 53], "output_text": "0:37<|endofturn|>", "correct": true, "matches_reference": true}], "accuracy": {"ocr": [1, 1]}'
+case $out in
+"$wanted"*) echo "ok the report as JSON, paths relative to the file" ;; # times follow
+*)
+    echo "not ok the report as JSON, paths relative to the file"
+    echo "$out"
+    code=1
+    ;;
+esac
 exit $code

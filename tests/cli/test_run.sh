@@ -155,9 +155,10 @@ fi
 
 # Ctrl-C and SIGTERM: the reply ends, what there is gets printed, exit 130 or 143. The tiny model at a high temperature talks
 # for long.
+# seed 196: a reply of some 5,000 tokens
 stops_by() {
     local name=$1 signal=$2 wanted=$3 pid
-    "$exaone" run --temp 5 --seed 1 --no-think --json -n 16000 Hello >"$work/out" 2>"$work/err" &
+    "$exaone" run --temp 5 --seed 196 --no-think --json -n 16000 Hello >"$work/out" 2>"$work/err" &
     pid=$!
     sleep 1
     kill "-$signal" $pid
