@@ -3,10 +3,12 @@
  * Layout: huggingface.co/docs/huggingface_hub/guides/manage-cache. */
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -107,6 +109,23 @@ static exaone_status add_file(exaone_hub_tree *tree, const char *path, uint64_t 
     return EXAONE_OK;
 }
 
+char *exaone_hub_blob_of(const char *path) {
+    char target[PATH_MAX];
+    ssize_t n = readlink(path, target, sizeof target - 1);
+    if (n <= 0) {
+        return NULL;
+    }
+    target[n] = 0;
+    const char *at = target;
+    while (strncmp(at, "../", 3) == 0) {
+        at += 3;
+    }
+    if (at == target || strncmp(at, "blobs/", 6) != 0 || !at[6] || strchr(at + 6, '/') || at[6] == '.') {
+        return NULL;
+    }
+    return exaone_mem_string(at + 6, strlen(at + 6));
+}
+
 /* `inside`: path of the folder in the snapshot, "" for itself. */
 static exaone_status read_folder(exaone_hub_tree *tree, const char *snapshot, const char *inside, int depth,
                                  exaone_error *err) {
@@ -123,10 +142,15 @@ static exaone_status read_folder(exaone_hub_tree *tree, const char *snapshot, co
         struct stat link, st;
         if (!path || !name) {
             status = exaone_fail_memory(err, dir, strlen(names[i]));
-        } else if (lstat(path, &link) == 0 && S_ISDIR(link.st_mode)) { /* links to folders are not followed */
+        } else if (lstat(path, &link) != 0) {
+            /* gone meanwhile */
+        } else if (S_ISDIR(link.st_mode)) { /* links to folders are not followed */
             status = depth < MAX_DEPTH ? read_folder(tree, snapshot, name, depth + 1, err) : EXAONE_OK;
         } else if (stat(path, &st) == 0 && S_ISREG(st.st_mode)) {
-            status = add_file(tree, name, (uint64_t)st.st_size, err);
+            char *blob = S_ISLNK(link.st_mode) ? exaone_hub_blob_of(path) : NULL;
+            bool foreign = S_ISLNK(link.st_mode) && !blob; /* it may be read, but its bytes are not the cache's */
+            free(blob);
+            status = add_file(tree, name, foreign ? 0 : (uint64_t)st.st_size, err);
         }
         free(path);
         free(name);

@@ -198,6 +198,9 @@ typedef struct exaone_hub_tree {
     size_t n, room;
 } exaone_hub_tree;
 
+/* NAME of a link that reads (../)+blobs/NAME; NULL otherwise (or out of memory). The caller's (free). */
+char *exaone_hub_blob_of(const char *path);
+/* The size of a link to somewhere else than the blobs is 0: those bytes are not the cache's. */
 EXAONE_MUST_USE exaone_status exaone_hub_tree_read(exaone_hub_tree *tree, const char *snapshot, exaone_error *err);
 void exaone_hub_tree_release(exaone_hub_tree *tree);
 /* Snapshots of CACHE/models--…: refs/REVISION's first, then the newest first. *commits: free(). None: *n = 0. */

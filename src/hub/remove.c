@@ -133,24 +133,6 @@ static void items_release(items *all) {
     free(all->list);
 }
 
-/* NAME of a link that reads (../)+blobs/NAME; NULL otherwise (or out of memory). */
-static char *blob_of(const char *path) {
-    char target[PATH_MAX];
-    ssize_t n = readlink(path, target, sizeof target - 1);
-    if (n <= 0) {
-        return NULL;
-    }
-    target[n] = 0;
-    const char *at = target;
-    while (strncmp(at, "../", 3) == 0) {
-        at += 3;
-    }
-    if (at == target || strncmp(at, "blobs/", 6) != 0 || !at[6] || strchr(at + 6, '/') || at[6] == '.') {
-        return NULL;
-    }
-    return exaone_mem_string(at + 6, strlen(at + 6));
-}
-
 static exaone_status add_item(items *all, const char *snapshot, const char *path, uint64_t size, uint8_t role,
                               exaone_error *err) {
     if (all->n == all->room) {
@@ -169,7 +151,7 @@ static exaone_status add_item(items *all, const char *snapshot, const char *path
     if (!it.path) {
         return exaone_fail_memory(err, snapshot, n);
     }
-    it.blob = blob_of(it.path);
+    it.blob = exaone_hub_blob_of(it.path);
     all->list[all->n++] = it;
     return EXAONE_OK;
 }

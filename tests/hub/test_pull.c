@@ -596,6 +596,7 @@ static void removing_stays_in_the_cache(void **state) {
     assert_int_equal(symlink(precious, in_snapshot(w, "Model-33B-Q8_0.gguf")), 0);
     snprintf(name.quant, sizeof name.quant, "Q8_0");
     assert_int_equal(exaone_hub_remove(&name, w->cache, false, &gone, &w->err), 0);
+    assert_int_equal(gone.bytes, 0); /* what lies outside does not become free */
     assert_false(is_there(in_snapshot(w, "Model-33B-Q8_0.gguf")));
     assert_true(is_there(precious));
     name.quant[0] = 0;
