@@ -201,16 +201,12 @@ static void print_text(const comparison *c) {
 /* ---- tensors ---- */
 
 static bool keep(comparison *c, const exaone_diff_tensor *t) {
-    if (c->n == c->cap) {
-        size_t cap = c->cap ? 2 * c->cap : 256;
-        shown *more = exaone_mem_resize(c->lines, cap, sizeof *more);
-        if (!more) {
-            c->starved = true;
-            return false;
-        }
-        c->lines = more;
-        c->cap = cap;
+    shown *more = exaone_mem_grow(c->lines, c->n, &c->cap, sizeof *more);
+    if (!more) {
+        c->starved = true;
+        return false;
     }
+    c->lines = more;
     shown *l = &c->lines[c->n++];
     l->t = *t;
     snprintf(l->name, sizeof l->name, "%s", t->name);

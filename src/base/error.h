@@ -14,4 +14,13 @@ exaone_status exaone_fail_context(exaone_error *err, exaone_status code, const c
 /* For allocation failures: "out of memory: WHAT needs BYTES bytes". */
 exaone_status exaone_fail_memory(exaone_error *err, const char *what, unsigned long long bytes);
 
+/* Leaves the function with the status of `call` unless that is EXAONE_OK. */
+#define EXAONE_TRY(call)                   \
+    do {                                   \
+        exaone_status try_status = (call); \
+        if (try_status != EXAONE_OK) {     \
+            return try_status;             \
+        }                                  \
+    } while (0)
+
 #endif

@@ -28,6 +28,18 @@ void *exaone_mem_resize(void *old, size_t n, size_t size) {
     return realloc(old, bytes ? bytes : 1);
 }
 
+void *exaone_mem_grow(void *list, size_t count, size_t *cap, size_t size) {
+    if (count < *cap) {
+        return list;
+    }
+    size_t more = *cap ? 2 * *cap : 64;
+    void *larger = more > *cap ? exaone_mem_resize(list, more, size) : NULL;
+    if (larger) {
+        *cap = more;
+    }
+    return larger;
+}
+
 void *exaone_mem_aligned(size_t n, size_t size) {
     size_t bytes;
     if (!exaone_size_mul(n, size, &bytes) || !exaone_size_add(bytes, 64, &bytes)) {

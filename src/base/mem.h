@@ -17,6 +17,10 @@ void *exaone_mem_array(size_t n, size_t size);
 /* Grows or shrinks an array to n objects; new bytes are not zeroed. NULL on failure: the old array stays valid. */
 void *exaone_mem_resize(void *old, size_t n, size_t size);
 
+/* Room for one more object in a list of `count` objects with room for *cap: the list, moved and *cap doubled when it was
+ * full. NULL on failure: the old list and *cap stay valid. */
+void *exaone_mem_grow(void *list, size_t count, size_t *cap, size_t size);
+
 /* n objects aligned to 64 bytes, zeroed; freed by free(). */
 void *exaone_mem_aligned(size_t n, size_t size);
 

@@ -18,9 +18,17 @@ typedef struct {
     float max[EXAONE_MAX_HEAD_GROUP], sum[EXAONE_MAX_HEAD_GROUP];
 } online;
 
-static void online_init(online *o) {
-    memset(o->out, 0, o->group * o->head_dim * sizeof *o->out);
-    for (size_t g = 0; g < o->group; g++) {
+/* The `group` query heads at q, whose result goes to out. */
+static void online_init(online *o, const exaone_kernels *k, float *out, const float *q, size_t group, size_t head_dim,
+                        float scale) {
+    o->k = k;
+    o->out = out;
+    o->q = q;
+    o->group = group;
+    o->head_dim = head_dim;
+    o->scale = scale;
+    memset(out, 0, group * head_dim * sizeof *out);
+    for (size_t g = 0; g < group; g++) {
         o->max[g] = -INFINITY;
         o->sum[g] = 0;
     }
@@ -158,14 +166,7 @@ static void attention_tile(const attention_job *j, float *scratch, size_t kv_hea
     online o[ROW_TILE];
     for (size_t r = r0; r < r1; r++) {
         size_t first = (r * a->num_attention_heads + kv_head * group) * a->head_dim;
-        online *one = &o[r - r0];
-        one->k = &j->cpu->kernels;
-        one->out = j->out + first;
-        one->q = j->q + first;
-        one->group = group;
-        one->head_dim = a->head_dim;
-        one->scale = a->scale;
-        online_init(one);
+        online_init(&o[r - r0], &j->cpu->kernels, j->out + first, j->q + first, group, a->head_dim, a->scale);
         begin = a->rows[r].begin < begin ? a->rows[r].begin : begin;
         end = a->rows[r].index + 1 > end ? a->rows[r].index + 1 : end;
     }
@@ -298,14 +299,7 @@ static void segment_tile(const segment_job *j, float *scratch, size_t kv_head, s
     online o[QUERY_TILE];
     for (size_t i = q0; i < q1; i++) {
         size_t first = (i * s->num_heads + kv_head * group) * s->head_dim;
-        online *one = &o[i - q0];
-        one->k = &j->cpu->kernels;
-        one->out = j->out + first;
-        one->q = j->q + first;
-        one->group = group;
-        one->head_dim = s->head_dim;
-        one->scale = s->scale;
-        online_init(one);
+        online_init(&o[i - q0], &j->cpu->kernels, j->out + first, j->q + first, group, s->head_dim, s->scale);
     }
     for (size_t at = k0; at < k1; at += EXAONE_KV_PAGE) {
         size_t n = k1 - at < EXAONE_KV_PAGE ? k1 - at : EXAONE_KV_PAGE;

@@ -231,15 +231,11 @@ static exaone_status watch(observer *o, const exaone_matrix *m, exaone_error *er
     va_start(args, fmt);
     vsnprintf(name, sizeof name, fmt, args);
     va_end(args);
-    if (o->count == o->cap) {
-        size_t cap = o->cap ? 2 * o->cap : 256;
-        watched *more = exaone_mem_resize(o->list, cap, sizeof *more);
-        if (!more) {
-            return exaone_fail_memory(err, "the list of matrices", cap * sizeof *more);
-        }
-        o->list = more;
-        o->cap = cap;
+    watched *more = exaone_mem_grow(o->list, o->count, &o->cap, sizeof *more);
+    if (!more) {
+        return exaone_fail_memory(err, "the list of matrices", 2 * o->cap * sizeof *more);
     }
+    o->list = more;
     watched *w = &o->list[o->count];
     w->data = m->data;
     exaone_status s = exaone_imatrix_slot(o->im, name, m->in_features, &w->entry, err);
@@ -247,50 +243,42 @@ static exaone_status watch(observer *o, const exaone_matrix *m, exaone_error *er
     return s;
 }
 
-#define TRY(call)                          \
-    do {                                   \
-        exaone_status try_status = (call); \
-        if (try_status != EXAONE_OK) {     \
-            return try_status;             \
-        }                                  \
-    } while (0)
-
 static exaone_status watch_layer(observer *o, const exaone_layer *l, int number, exaone_error *err) {
-    TRY(watch(o, &l->q_proj, err, "blk.%d.attn_q.weight", number));
-    TRY(watch(o, &l->k_proj, err, "blk.%d.attn_k.weight", number));
-    TRY(watch(o, &l->v_proj, err, "blk.%d.attn_v.weight", number));
-    TRY(watch(o, &l->o_proj, err, "blk.%d.attn_output.weight", number));
-    TRY(watch(o, &l->gate_proj, err, "blk.%d.ffn_gate.weight", number));
-    TRY(watch(o, &l->up_proj, err, "blk.%d.ffn_up.weight", number));
+    EXAONE_TRY(watch(o, &l->q_proj, err, "blk.%d.attn_q.weight", number));
+    EXAONE_TRY(watch(o, &l->k_proj, err, "blk.%d.attn_k.weight", number));
+    EXAONE_TRY(watch(o, &l->v_proj, err, "blk.%d.attn_v.weight", number));
+    EXAONE_TRY(watch(o, &l->o_proj, err, "blk.%d.attn_output.weight", number));
+    EXAONE_TRY(watch(o, &l->gate_proj, err, "blk.%d.ffn_gate.weight", number));
+    EXAONE_TRY(watch(o, &l->up_proj, err, "blk.%d.ffn_up.weight", number));
     return watch(o, &l->down_proj, err, "blk.%d.ffn_down.weight", number);
 }
 
 /* q, k and v are rows of one matrix with one input: counted at q, whose data comes first. */
 static exaone_status watch_block(observer *o, const exaone_vision_block *b, int number, exaone_error *err) {
-    TRY(watch(o, &b->q, err, "v.blk.%d.attn_qkv.weight", number));
-    TRY(watch(o, &b->proj, err, "v.blk.%d.attn_out.weight", number));
-    TRY(watch(o, &b->gate_proj, err, "v.blk.%d.ffn_gate.weight", number));
-    TRY(watch(o, &b->up_proj, err, "v.blk.%d.ffn_up.weight", number));
+    EXAONE_TRY(watch(o, &b->q, err, "v.blk.%d.attn_qkv.weight", number));
+    EXAONE_TRY(watch(o, &b->proj, err, "v.blk.%d.attn_out.weight", number));
+    EXAONE_TRY(watch(o, &b->gate_proj, err, "v.blk.%d.ffn_gate.weight", number));
+    EXAONE_TRY(watch(o, &b->up_proj, err, "v.blk.%d.ffn_up.weight", number));
     return watch(o, &b->down_proj, err, "v.blk.%d.ffn_down.weight", number);
 }
 
 exaone_status exaone_observe_model(exaone_backend *be, const exaone_model *m, exaone_error *err) {
     observer *o = self(be);
     const exaone_config *c = m->config;
-    TRY(watch(o, &m->lm_head, err, c->tie_word_embeddings ? "token_embd.weight" : "output.weight"));
+    EXAONE_TRY(watch(o, &m->lm_head, err, c->tie_word_embeddings ? "token_embd.weight" : "output.weight"));
     for (int l = 0; l < c->num_hidden_layers; l++) {
-        TRY(watch_layer(o, &m->layers[l], l, err));
+        EXAONE_TRY(watch_layer(o, &m->layers[l], l, err));
     }
     if (c->num_mtp_layers > 0) {
-        TRY(watch(o, &m->mtp.fc, err, "blk.%d.nextn.eh_proj.weight", c->num_hidden_layers));
-        TRY(watch_layer(o, &m->mtp.layer, c->num_hidden_layers, err));
+        EXAONE_TRY(watch(o, &m->mtp.fc, err, "blk.%d.nextn.eh_proj.weight", c->num_hidden_layers));
+        EXAONE_TRY(watch_layer(o, &m->mtp.layer, c->num_hidden_layers, err));
     }
     for (int b = 0; c->has_vision && b < c->vision.depth; b++) {
-        TRY(watch_block(o, &m->vision.blocks[b], b, err));
+        EXAONE_TRY(watch_block(o, &m->vision.blocks[b], b, err));
     }
     if (c->has_vision) {
-        TRY(watch(o, &m->vision.mlp_0, err, "mm.0.weight"));
-        TRY(watch(o, &m->vision.mlp_2, err, "mm.2.weight"));
+        EXAONE_TRY(watch(o, &m->vision.mlp_0, err, "mm.0.weight"));
+        EXAONE_TRY(watch(o, &m->vision.mlp_2, err, "mm.2.weight"));
     }
     size_t widest = 1, floats = 0;
     for (size_t i = 0; i < o->count; i++) {

@@ -41,15 +41,11 @@ static int name_order(const void *a, const void *b) {
 }
 
 static bool add_name(char ***names, size_t *n, size_t *room, const char *name) {
-    if (*n == *room) {
-        size_t more = *room ? 2 * *room : 16;
-        char **longer = exaone_mem_resize(*names, more, sizeof *longer);
-        if (!longer) {
-            return false;
-        }
-        *names = longer;
-        *room = more;
+    char **longer = exaone_mem_grow(*names, *n, room, sizeof *longer);
+    if (!longer) {
+        return false;
     }
+    *names = longer;
     (*names)[*n] = exaone_mem_string(name, strlen(name));
     return (*names)[*n] && ++*n;
 }

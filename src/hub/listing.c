@@ -105,15 +105,11 @@ static exaone_status read_entry(exaone_hub_listing *listing, const exaone_json *
     if (listing->n == EXAONE_HUB_MAX_FILES) {
         return exaone_fail(err, EXAONE_ERR_LIMIT, "the repository has more than %d files", EXAONE_HUB_MAX_FILES);
     }
-    if (listing->n == listing->room) {
-        size_t room = listing->room ? 2 * listing->room : 64;
-        exaone_hub_item *items = exaone_mem_resize(listing->items, room, sizeof *items);
-        if (!items) {
-            return exaone_fail_memory(err, "the list of files", room * sizeof *items);
-        }
-        listing->items = items;
-        listing->room = room;
+    exaone_hub_item *items = exaone_mem_grow(listing->items, listing->n, &listing->room, sizeof *items);
+    if (!items) {
+        return exaone_fail_memory(err, "the list of files", 2 * listing->room * sizeof *items);
     }
+    listing->items = items;
     exaone_hub_item *item = &listing->items[listing->n];
     *item = (exaone_hub_item){.path = exaone_arena_string(&listing->arena, path->text, path->len)};
     if (!item->path) {

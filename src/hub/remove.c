@@ -135,15 +135,11 @@ static void items_release(items *all) {
 
 static exaone_status add_item(items *all, const char *snapshot, const char *path, uint64_t size, uint8_t role,
                               exaone_error *err) {
-    if (all->n == all->room) {
-        size_t room = all->room ? 2 * all->room : 32;
-        item *list = exaone_mem_resize(all->list, room, sizeof *list);
-        if (!list) {
-            return exaone_fail_memory(err, snapshot, room * sizeof *list);
-        }
-        all->list = list;
-        all->room = room;
+    item *list = exaone_mem_grow(all->list, all->n, &all->room, sizeof *list);
+    if (!list) {
+        return exaone_fail_memory(err, snapshot, 2 * all->room * sizeof *list);
     }
+    all->list = list;
     size_t n = strlen(path);
     bool gguf = n > 5 && strcasecmp(path + n - 5, ".gguf") == 0 && !exaone_hub_is_mmproj(path);
     item it = {.path = exaone_hub_path2(snapshot, path), .size = size, .remove = role == EXAONE_HUB_MODEL};

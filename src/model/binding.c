@@ -24,15 +24,11 @@ typedef struct {
 /* Device memory that the model releases. */
 static void *own(binder *b, size_t bytes) {
     exaone_model *m = b->m;
-    if (m->n_owned == m->cap_owned) {
-        size_t cap = m->cap_owned ? 2 * m->cap_owned : 64;
-        void **owned = exaone_mem_resize(m->owned, cap, sizeof *owned);
-        if (!owned) {
-            return NULL;
-        }
-        m->owned = owned;
-        m->cap_owned = cap;
+    void **owned = exaone_mem_grow(m->owned, m->n_owned, &m->cap_owned, sizeof *owned);
+    if (!owned) {
+        return NULL;
     }
+    m->owned = owned;
     void *p = m->be->alloc(m->be, bytes);
     if (p) {
         m->owned[m->n_owned++] = p;
@@ -105,28 +101,20 @@ static void set_prefix(binder *b, const char *fmt, int number) {
     snprintf(b->prefix, sizeof b->prefix, fmt, number);
 }
 
-#define TRY(call)                          \
-    do {                                   \
-        exaone_status try_status = (call); \
-        if (try_status != EXAONE_OK) {     \
-            return try_status;             \
-        }                                  \
-    } while (0)
-
 static exaone_status bind_layer(binder *b, exaone_layer *l, bool rotates) {
     const exaone_config *c = b->m->config;
     int q = c->num_attention_heads * c->head_dim, kv = c->num_key_value_heads * c->head_dim;
-    TRY(matrix(b, &l->q_proj, "self_attn.q_proj.weight", q, c->hidden_size));
-    TRY(matrix(b, &l->k_proj, "self_attn.k_proj.weight", kv, c->hidden_size));
-    TRY(matrix(b, &l->v_proj, "self_attn.v_proj.weight", kv, c->hidden_size));
-    TRY(matrix(b, &l->o_proj, "self_attn.o_proj.weight", c->hidden_size, q));
-    TRY(vector(b, &l->q_norm, "self_attn.q_norm.weight", c->head_dim));
-    TRY(vector(b, &l->k_norm, "self_attn.k_norm.weight", c->head_dim));
-    TRY(matrix(b, &l->gate_proj, "mlp.gate_proj.weight", c->intermediate_size, c->hidden_size));
-    TRY(matrix(b, &l->up_proj, "mlp.up_proj.weight", c->intermediate_size, c->hidden_size));
-    TRY(matrix(b, &l->down_proj, "mlp.down_proj.weight", c->hidden_size, c->intermediate_size));
-    TRY(vector(b, &l->post_attention_layernorm, "post_attention_layernorm.weight", c->hidden_size));
-    TRY(vector(b, &l->post_feedforward_layernorm, "post_feedforward_layernorm.weight", c->hidden_size));
+    EXAONE_TRY(matrix(b, &l->q_proj, "self_attn.q_proj.weight", q, c->hidden_size));
+    EXAONE_TRY(matrix(b, &l->k_proj, "self_attn.k_proj.weight", kv, c->hidden_size));
+    EXAONE_TRY(matrix(b, &l->v_proj, "self_attn.v_proj.weight", kv, c->hidden_size));
+    EXAONE_TRY(matrix(b, &l->o_proj, "self_attn.o_proj.weight", c->hidden_size, q));
+    EXAONE_TRY(vector(b, &l->q_norm, "self_attn.q_norm.weight", c->head_dim));
+    EXAONE_TRY(vector(b, &l->k_norm, "self_attn.k_norm.weight", c->head_dim));
+    EXAONE_TRY(matrix(b, &l->gate_proj, "mlp.gate_proj.weight", c->intermediate_size, c->hidden_size));
+    EXAONE_TRY(matrix(b, &l->up_proj, "mlp.up_proj.weight", c->intermediate_size, c->hidden_size));
+    EXAONE_TRY(matrix(b, &l->down_proj, "mlp.down_proj.weight", c->hidden_size, c->intermediate_size));
+    EXAONE_TRY(vector(b, &l->post_attention_layernorm, "post_attention_layernorm.weight", c->hidden_size));
+    EXAONE_TRY(vector(b, &l->post_feedforward_layernorm, "post_feedforward_layernorm.weight", c->hidden_size));
     l->rotates = rotates;
     return EXAONE_OK;
 }
@@ -135,12 +123,12 @@ static exaone_status bind_text(binder *b) {
     exaone_model *m = b->m;
     const exaone_config *c = m->config;
     b->prefix[0] = 0;
-    TRY(matrix(b, &m->embed_tokens, "model.language_model.embed_tokens.weight", c->vocab_size, c->hidden_size));
-    TRY(vector(b, &m->norm, "model.language_model.norm.weight", c->hidden_size));
+    EXAONE_TRY(matrix(b, &m->embed_tokens, "model.language_model.embed_tokens.weight", c->vocab_size, c->hidden_size));
+    EXAONE_TRY(vector(b, &m->norm, "model.language_model.norm.weight", c->hidden_size));
     if (c->tie_word_embeddings) {
         m->lm_head = m->embed_tokens;
     } else {
-        TRY(matrix(b, &m->lm_head, "lm_head.weight", c->vocab_size, c->hidden_size));
+        EXAONE_TRY(matrix(b, &m->lm_head, "lm_head.weight", c->vocab_size, c->hidden_size));
     }
     m->layers = exaone_mem_array((size_t)c->num_hidden_layers, sizeof *m->layers);
     m->inv_freq = exaone_mem_array((size_t)c->head_dim / 2, sizeof *m->inv_freq);
@@ -150,7 +138,7 @@ static exaone_status bind_text(binder *b) {
     for (int l = 0; l < c->num_hidden_layers; l++) {
         set_prefix(b, "model.language_model.layers.%d.", l);
         /* MODEL: sliding layers rotate, full ones do not; without a window every layer does */
-        TRY(bind_layer(b, &m->layers[l], c->sliding_window == 0 || c->sliding[l]));
+        EXAONE_TRY(bind_layer(b, &m->layers[l], c->sliding_window == 0 || c->sliding[l]));
     }
     exaone_rope_text_frequencies(c, m->inv_freq);
     return EXAONE_OK;
@@ -160,10 +148,10 @@ static exaone_status bind_mtp(binder *b) {
     exaone_model *m = b->m;
     int hidden = m->config->hidden_size;
     set_prefix(b, "mtp.", 0);
-    TRY(matrix(b, &m->mtp.fc, "fc.weight", hidden, 2 * hidden));
-    TRY(vector(b, &m->mtp.pre_fc_norm_embedding, "pre_fc_norm_embedding.weight", hidden));
-    TRY(vector(b, &m->mtp.pre_fc_norm_hidden, "pre_fc_norm_hidden.weight", hidden));
-    TRY(vector(b, &m->mtp.norm, "norm.weight", hidden));
+    EXAONE_TRY(matrix(b, &m->mtp.fc, "fc.weight", hidden, 2 * hidden));
+    EXAONE_TRY(vector(b, &m->mtp.pre_fc_norm_embedding, "pre_fc_norm_embedding.weight", hidden));
+    EXAONE_TRY(vector(b, &m->mtp.pre_fc_norm_hidden, "pre_fc_norm_hidden.weight", hidden));
+    EXAONE_TRY(vector(b, &m->mtp.norm, "norm.weight", hidden));
     set_prefix(b, "mtp.layers.%d.", 0);
     return bind_layer(b, &m->mtp.layer, true);
 }
@@ -172,18 +160,18 @@ static exaone_status bind_block(binder *b, exaone_vision_block *v, bool full) {
     const exaone_vision_config *c = &b->m->config->vision;
     int hidden = c->hidden_size, kv = hidden / c->num_heads * c->num_key_value_heads;
     exaone_matrix qkv;
-    TRY(vector(b, &v->norm1, "norm1.weight", hidden));
-    TRY(vector(b, &v->norm2, "norm2.weight", hidden));
-    TRY(linear(b, &qkv, "attn.qkv", hidden + 2 * kv, hidden));
+    EXAONE_TRY(vector(b, &v->norm1, "norm1.weight", hidden));
+    EXAONE_TRY(vector(b, &v->norm2, "norm2.weight", hidden));
+    EXAONE_TRY(linear(b, &qkv, "attn.qkv", hidden + 2 * kv, hidden));
     if (!b->only_check) {
         v->q = exaone_matrix_rows(&qkv, 0, (size_t)hidden); /* MODEL: hidden | kv | kv, not thirds */
         v->k = exaone_matrix_rows(&qkv, (size_t)hidden, (size_t)kv);
         v->v = exaone_matrix_rows(&qkv, (size_t)(hidden + kv), (size_t)kv);
     }
-    TRY(linear(b, &v->proj, "attn.proj", hidden, hidden));
-    TRY(linear(b, &v->gate_proj, "mlp.gate_proj", c->intermediate_size, hidden));
-    TRY(linear(b, &v->up_proj, "mlp.up_proj", c->intermediate_size, hidden));
-    TRY(linear(b, &v->down_proj, "mlp.down_proj", hidden, c->intermediate_size));
+    EXAONE_TRY(linear(b, &v->proj, "attn.proj", hidden, hidden));
+    EXAONE_TRY(linear(b, &v->gate_proj, "mlp.gate_proj", c->intermediate_size, hidden));
+    EXAONE_TRY(linear(b, &v->up_proj, "mlp.up_proj", c->intermediate_size, hidden));
+    EXAONE_TRY(linear(b, &v->down_proj, "mlp.down_proj", hidden, c->intermediate_size));
     v->full = full;
     return EXAONE_OK;
 }
@@ -201,7 +189,7 @@ static exaone_status bind_patch_embed(binder *b) {
     b->prefix[0] = 0;
     *out = (exaone_matrix){.out_features = (size_t)hidden, .in_features = row};
     if (exaone_weights_has(b->w, name)) {
-        TRY(find(b, name, EXAONE_DTYPES_FLOAT, 5, (uint64_t[]){hidden, channels, temporal, patch, patch}, &w));
+        EXAONE_TRY(find(b, name, EXAONE_DTYPES_FLOAT, 5, (uint64_t[]){hidden, channels, temporal, patch, patch}, &w));
         out->dtype = w.dtype;
         out->data = w.data;
         return EXAONE_OK;
@@ -210,7 +198,7 @@ static exaone_status bind_patch_embed(binder *b) {
     for (uint64_t t = 0; t < temporal; t++) {
         char slice[64];
         snprintf(slice, sizeof slice, "%s.%d", name, (int)t);
-        TRY(find(b, slice, EXAONE_DTYPES_FLOAT, 4, (uint64_t[]){hidden, channels, patch, patch}, &w));
+        EXAONE_TRY(find(b, slice, EXAONE_DTYPES_FLOAT, 4, (uint64_t[]){hidden, channels, patch, patch}, &w));
         if (b->only_check) {
             continue;
         }
@@ -237,7 +225,7 @@ static exaone_status bind_vision(binder *b) {
     exaone_model *m = b->m;
     const exaone_vision_config *c = &m->config->vision;
     int merged = c->hidden_size * c->spatial_merge_size * c->spatial_merge_size;
-    TRY(bind_patch_embed(b));
+    EXAONE_TRY(bind_patch_embed(b));
     m->vision.blocks = exaone_mem_array((size_t)c->depth, sizeof *m->vision.blocks);
     m->vision.inv_freq = exaone_mem_array((size_t)(c->hidden_size / c->num_heads / 4), sizeof *m->vision.inv_freq);
     if (!m->vision.blocks || !m->vision.inv_freq) {
@@ -245,12 +233,12 @@ static exaone_status bind_vision(binder *b) {
     }
     for (int i = 0; i < c->depth; i++) {
         set_prefix(b, "model.visual.blocks.%d.", i);
-        TRY(bind_block(b, &m->vision.blocks[i], c->full[i]));
+        EXAONE_TRY(bind_block(b, &m->vision.blocks[i], c->full[i]));
     }
     set_prefix(b, "model.visual.merger.", 0);
-    TRY(vector(b, &m->vision.ln_q, "ln_q.weight", c->hidden_size));
-    TRY(linear(b, &m->vision.mlp_0, "mlp.0", merged, merged));
-    TRY(linear(b, &m->vision.mlp_2, "mlp.2", c->out_hidden_size, merged));
+    EXAONE_TRY(vector(b, &m->vision.ln_q, "ln_q.weight", c->hidden_size));
+    EXAONE_TRY(linear(b, &m->vision.mlp_0, "mlp.0", merged, merged));
+    EXAONE_TRY(linear(b, &m->vision.mlp_2, "mlp.2", c->out_hidden_size, merged));
     exaone_rope_vision_frequencies(m->config, m->vision.inv_freq);
     return EXAONE_OK;
 }
@@ -271,10 +259,10 @@ static exaone_status check_kernel_limits(const exaone_config *c, exaone_error *e
 
 static exaone_status bind_parts(binder *b, bool vision) {
     const exaone_config *c = b->m->config;
-    TRY(check_kernel_limits(c, b->err));
-    TRY(bind_text(b));
+    EXAONE_TRY(check_kernel_limits(c, b->err));
+    EXAONE_TRY(bind_text(b));
     if (c->num_mtp_layers > 0) {
-        TRY(bind_mtp(b));
+        EXAONE_TRY(bind_mtp(b));
     }
     return vision && c->has_vision ? bind_vision(b) : EXAONE_OK;
 }
@@ -292,7 +280,7 @@ exaone_status exaone_model_bind(exaone_model *m, const exaone_config *config, co
                                 exaone_backend *be, exaone_error *err) {
     *m = (exaone_model){.config = config, .be = be};
     binder b = {.m = m, .w = weights, .err = err};
-    TRY(bind_parts(&b, true));
+    EXAONE_TRY(bind_parts(&b, true));
     return be->prepare(be, (size_t)b.max_features, err);
 }
 

@@ -99,15 +99,11 @@ static exaone_imatrix_entry *find(const exaone_imatrix *im, const char *name) {
 /* Behind the others; the caller knows that the name is new. */
 static exaone_status append(exaone_imatrix *im, const char *name, size_t name_len, size_t n, exaone_imatrix_entry **out,
                             exaone_error *err) {
-    if (im->count == im->cap) {
-        size_t cap = im->cap ? 2 * im->cap : 64;
-        exaone_imatrix_entry **more = exaone_mem_resize(im->entries, cap, sizeof(exaone_imatrix_entry *));
-        if (!more) {
-            return exaone_fail_memory(err, "importance entries", cap * sizeof *more);
-        }
-        im->entries = more;
-        im->cap = cap;
+    exaone_imatrix_entry **more = exaone_mem_grow(im->entries, im->count, &im->cap, sizeof(exaone_imatrix_entry *));
+    if (!more) {
+        return exaone_fail_memory(err, "importance entries", 2 * im->cap * sizeof *more);
     }
+    im->entries = more;
     exaone_imatrix_entry *e = exaone_mem_array(1, sizeof *e);
     if (e) {
         e->n = n;
@@ -168,15 +164,11 @@ static exaone_status add_dataset(exaone_imatrix *im, const char *text, size_t n,
     if (im->n_datasets >= MAX_DATASETS) { /* only names for people */
         return EXAONE_OK;
     }
-    if (im->n_datasets == im->cap_datasets) {
-        size_t cap = im->cap_datasets ? 2 * im->cap_datasets : 8;
-        char **more = exaone_mem_resize(im->datasets, cap, sizeof(char *));
-        if (!more) {
-            return exaone_fail_memory(err, "dataset names", cap * sizeof *more);
-        }
-        im->datasets = more;
-        im->cap_datasets = cap;
+    char **more = exaone_mem_grow(im->datasets, im->n_datasets, &im->cap_datasets, sizeof(char *));
+    if (!more) {
+        return exaone_fail_memory(err, "dataset names", 2 * im->cap_datasets * sizeof *more);
     }
+    im->datasets = more;
     char *copy = exaone_mem_string(text, n);
     if (!copy) {
         return exaone_fail_memory(err, "a dataset name", n);

@@ -50,16 +50,12 @@ typedef struct {
 } file_list;
 
 static bool list_add(file_list *list, const exaone_store_file *file) {
-    if (list->n == list->room) {
-        size_t room = list->room ? 2 * list->room : 256;
-        exaone_store_file *more = exaone_mem_resize(list->items, room, sizeof *more);
-        if (!more) {
-            errno = ENOMEM;
-            return false;
-        }
-        list->items = more;
-        list->room = room;
+    exaone_store_file *more = exaone_mem_grow(list->items, list->n, &list->room, sizeof *more);
+    if (!more) {
+        errno = ENOMEM;
+        return false;
     }
+    list->items = more;
     list->items[list->n++] = *file;
     return true;
 }

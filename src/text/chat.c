@@ -59,15 +59,10 @@ static exaone_status push(exaone_chat *c, exaone_buf *b, exaone_error *err) {
         s = exaone_fail(err, EXAONE_ERR_LIMIT, "the conversation is longer than %d bytes", MAX_BYTES);
     } else if (c->n >= MAX_MESSAGES) {
         s = exaone_fail(err, EXAONE_ERR_LIMIT, "more than %d messages", MAX_MESSAGES);
-    } else if (c->n == c->cap) {
-        size_t cap = c->cap ? 2 * c->cap : 16;
-        char **more = exaone_mem_resize(c->messages, cap, sizeof *more);
-        if (more) {
-            c->messages = more;
-            c->cap = cap;
-        } else {
-            s = exaone_fail_memory(err, "messages", cap * sizeof *more);
-        }
+    } else {
+        char **more = exaone_mem_grow(c->messages, c->n, &c->cap, sizeof *more);
+        s = more ? EXAONE_OK : exaone_fail_memory(err, "messages", 2 * c->cap * sizeof *more);
+        c->messages = more ? more : c->messages;
     }
     size_t bytes = 0;
     char *text = s == EXAONE_OK ? exaone_buf_take(b, &bytes) : NULL;

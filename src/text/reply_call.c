@@ -30,15 +30,11 @@ void exaone_call_list_release(exaone_call_list *list) {
 }
 
 static exaone_status add_call(exaone_call_list *list, char *name, size_t n_name, exaone_buf *arguments, exaone_error *err) {
-    if (list->n == list->cap) {
-        size_t cap = list->cap ? 2 * list->cap : 4;
-        exaone_tool_call *more = exaone_mem_resize(list->items, cap, sizeof *more);
-        if (!more) {
-            return exaone_fail_memory(err, "tool calls", cap * sizeof *more);
-        }
-        list->items = more;
-        list->cap = cap;
+    exaone_tool_call *more = exaone_mem_grow(list->items, list->n, &list->cap, sizeof *more);
+    if (!more) {
+        return exaone_fail_memory(err, "tool calls", 2 * list->cap * sizeof *more);
     }
+    list->items = more;
     size_t n_arguments;
     char *text = arguments->failed ? NULL : exaone_buf_take(arguments, &n_arguments);
     if (!text || !name) {

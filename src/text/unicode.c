@@ -116,15 +116,11 @@ typedef struct {
 } cluster;
 
 static bool push(cluster *c, uint32_t code) {
-    if (c->n == c->cap) {
-        size_t cap = c->cap ? c->cap * 2 : 64;
-        mark *grown = exaone_mem_resize(c->a, cap, sizeof *grown);
-        if (!grown) {
-            return false;
-        }
-        c->a = grown;
-        c->cap = cap;
+    mark *grown = exaone_mem_grow(c->a, c->n, &c->cap, sizeof *grown);
+    if (!grown) {
+        return false;
     }
+    c->a = grown;
     c->a[c->n++] = (mark){code, combining_class(code)};
     return true;
 }

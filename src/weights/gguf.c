@@ -206,23 +206,10 @@ static exaone_status read_value(reader *r, exaone_gguf_kv *kv) {
     return type == EXAONE_GGUF_BOOL ? check_bools(r, kv) : EXAONE_OK;
 }
 
-/* Room for one more entry in a list of `size`-byte entries. */
-static void *grow(void *list, size_t count, size_t *cap, size_t size) {
-    if (count < *cap) {
-        return list;
-    }
-    size_t more = *cap ? *cap * 2 : 64;
-    void *larger = exaone_mem_resize(list, more, size);
-    if (larger) {
-        *cap = more;
-    }
-    return larger;
-}
-
 static exaone_status read_kvs(reader *r, uint64_t count) {
     exaone_gguf *g = r->g;
     for (uint64_t i = 0; i < count; i++) {
-        exaone_gguf_kv *list = grow(g->kv, g->n_kv, &g->cap_kv, sizeof *list);
+        exaone_gguf_kv *list = exaone_mem_grow(g->kv, g->n_kv, &g->cap_kv, sizeof *list);
         if (!list) {
             return exaone_fail_memory(r->err, "the metadata", (unsigned long long)g->n_kv * 2 * sizeof *list);
         }
@@ -294,7 +281,7 @@ static exaone_status read_tensor(reader *r, exaone_gguf_tensor *t, uint64_t *off
 static exaone_status read_tensors(reader *r, uint64_t count) {
     exaone_gguf *g = r->g;
     for (uint64_t i = 0; i < count; i++) {
-        exaone_gguf_tensor *list = grow(g->tensors, g->n_tensors, &g->cap_tensors, sizeof *list);
+        exaone_gguf_tensor *list = exaone_mem_grow(g->tensors, g->n_tensors, &g->cap_tensors, sizeof *list);
         if (!list) {
             return exaone_fail_memory(r->err, "the tensor list", (unsigned long long)g->n_tensors * 2 * sizeof *list);
         }

@@ -142,16 +142,12 @@ void exaone_gguf_put_tensor(exaone_gguf_writer *w, const char *name, exaone_dtyp
         return;
     }
     memcpy(t.name, name, strlen(name) + 1);
-    if (w->n_tensors == w->cap) {
-        size_t cap = w->cap ? w->cap * 2 : 256;
-        exaone_gguf_out_tensor *tensors = exaone_mem_resize(w->tensors, cap, sizeof *tensors);
-        if (!tensors) {
-            w->kvs.failed = true;
-            return;
-        }
-        w->tensors = tensors;
-        w->cap = cap;
+    exaone_gguf_out_tensor *tensors = exaone_mem_grow(w->tensors, (size_t)w->n_tensors, &w->cap, sizeof *tensors);
+    if (!tensors) {
+        w->kvs.failed = true;
+        return;
     }
+    w->tensors = tensors;
     w->tensors[w->n_tensors++] = t;
     put_view(&w->infos, name, strlen(name));
     put_int(&w->infos, n_dims, 4);

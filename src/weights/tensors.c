@@ -38,15 +38,11 @@ void exaone_tensors_free(exaone_tensors *set) {
 /* Adds without looking for the name. */
 static exaone_status append(exaone_tensors *set, const char *name, exaone_dtype dtype, size_t n_dims, const uint64_t *dims,
                             const void *data, size_t bytes, exaone_error *err) {
-    if (set->count == set->cap) {
-        size_t cap = set->cap ? set->cap * 2 : 16;
-        exaone_tensor *items = exaone_mem_resize(set->items, cap, sizeof *items);
-        if (!items) {
-            return exaone_fail_memory(err, "the list of tensors", (unsigned long long)cap * sizeof *items);
-        }
-        set->items = items;
-        set->cap = cap;
+    exaone_tensor *items = exaone_mem_grow(set->items, set->count, &set->cap, sizeof *items);
+    if (!items) {
+        return exaone_fail_memory(err, "the list of tensors", 2 * set->cap * sizeof *items);
     }
+    set->items = items;
     char *own_name = exaone_mem_string(name, strlen(name));
     void *own_data = exaone_mem_aligned(bytes, 1);
     if (!own_name || !own_data) {

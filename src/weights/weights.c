@@ -16,16 +16,12 @@
  */
 
 exaone_weights_file *exaone_weights_add_file(exaone_weights *w, const char *path, exaone_error *err) {
-    if (w->n_files == w->cap_files) {
-        size_t cap = w->cap_files ? w->cap_files * 2 : 8;
-        exaone_weights_file *files = exaone_mem_resize(w->files, cap, sizeof *files);
-        if (!files) {
-            (void)exaone_fail_memory(err, "the list of files", (unsigned long long)cap * sizeof *files);
-            return NULL;
-        }
-        w->files = files;
-        w->cap_files = cap;
+    exaone_weights_file *files = exaone_mem_grow(w->files, w->n_files, &w->cap_files, sizeof *files);
+    if (!files) {
+        (void)exaone_fail_memory(err, "the list of files", 2 * w->cap_files * sizeof *files);
+        return NULL;
     }
+    w->files = files;
     char *copy = exaone_mem_string(path, strlen(path));
     if (!copy) {
         (void)exaone_fail_memory(err, path, strlen(path) + 1);
@@ -37,15 +33,11 @@ exaone_weights_file *exaone_weights_add_file(exaone_weights *w, const char *path
 }
 
 exaone_status exaone_weights_add(exaone_weights *w, const exaone_weight *weight, exaone_error *err) {
-    if (w->count == w->cap) {
-        size_t cap = w->cap ? w->cap * 2 : 256;
-        exaone_weight *list = exaone_mem_resize(w->list, cap, sizeof *list);
-        if (!list) {
-            return exaone_fail_memory(err, "the list of tensors", (unsigned long long)cap * sizeof *list);
-        }
-        w->list = list;
-        w->cap = cap;
+    exaone_weight *list = exaone_mem_grow(w->list, w->count, &w->cap, sizeof *list);
+    if (!list) {
+        return exaone_fail_memory(err, "the list of tensors", 2 * w->cap * sizeof *list);
     }
+    w->list = list;
     w->list[w->count++] = *weight;
     return EXAONE_OK;
 }
@@ -321,15 +313,11 @@ static exaone_status align(const exaone_weights *w, exaone_weight *weight, exaon
             return EXAONE_OK;
         }
     }
-    if (c->count == c->cap) {
-        size_t cap = c->cap ? c->cap * 2 : 64;
-        void *items = exaone_mem_resize(c->items, cap, sizeof *c->items);
-        if (!items) {
-            return exaone_fail_memory(err, "the list of copies", (unsigned long long)cap * sizeof *c->items);
-        }
-        c->items = items;
-        c->cap = cap;
+    void *items = exaone_mem_grow(c->items, c->count, &c->cap, sizeof *c->items);
+    if (!items) {
+        return exaone_fail_memory(err, "the list of copies", 2 * c->cap * sizeof *c->items);
     }
+    c->items = items;
     void *copy = exaone_mem_aligned(weight->bytes, 1);
     if (!copy) {
         return exaone_fail_memory(err, weight->name, weight->bytes);

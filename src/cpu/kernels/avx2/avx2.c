@@ -8,13 +8,7 @@
 #include <string.h>
 
 #include "base/half.h"
-
-static inline float reduce(__m256 v) {
-    __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
-    s = _mm_add_ss(s, _mm_shuffle_ps(s, s, 1));
-    return _mm_cvtss_f32(s);
-}
+#include "cpu/kernels/avx2/lanes.h"
 
 static inline __m256 load8_f32(const void *w, size_t i) {
     return _mm256_loadu_ps((const float *)w + i);
@@ -73,7 +67,7 @@ static inline float load1_f16(const void *w, size_t i) {
         }                                                                                                                   \
         for (size_t r = 0; r < R; r++) {                                                                                    \
             for (size_t o = 0; o < O; o++) {                                                                                \
-                float sum = reduce(_mm256_add_ps(acc[r][o][0], acc[r][o][1]));                                              \
+                float sum = exaone_reduce_8(_mm256_add_ps(acc[r][o][0], acc[r][o][1]));                                     \
                 for (size_t t = i; t < n_in; t++) {                                                                         \
                     sum = fmaf(x[r * x_stride + t], load1_##type(w, (o0 + o) * n_in + t), sum);                             \
                 }                                                                                                           \
@@ -111,7 +105,7 @@ static void rms_norm(float *out, const float *x, const float *w, size_t n, float
         __m256 v = _mm256_loadu_ps(x + i);
         acc = _mm256_fmadd_ps(v, v, acc);
     }
-    float sum = reduce(acc);
+    float sum = exaone_reduce_8(acc);
     for (; i < n; i++) {
         sum = fmaf(x[i], x[i], sum);
     }
@@ -183,7 +177,7 @@ static float softmax_exp(float *x, size_t n, float scale, float *max) {
         _mm256_storeu_ps(x + i, e);
         acc = _mm256_add_ps(acc, e);
     }
-    float sum = reduce(acc);
+    float sum = exaone_reduce_8(acc);
     for (; i < n; i++) {
         x[i] = expf(x[i] - top);
         sum += x[i];

@@ -7,12 +7,7 @@
 #include <immintrin.h>
 #include <math.h>
 
-static inline float reduce(__m256 v) {
-    __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
-    s = _mm_add_ss(s, _mm_shuffle_ps(s, s, 1));
-    return _mm_cvtss_f32(s);
-}
+#include "cpu/kernels/avx2/lanes.h"
 
 static inline int reduce_epi32(__m128i v) {
     v = _mm_add_epi32(v, _mm_shuffle_epi32(v, 0x4e));
@@ -95,7 +90,7 @@ static inline __attribute__((always_inline)) void dot_rows(float *out, size_t ou
         }
     }
     for (size_t r = 0; r < R; r++) {
-        float total = reduce(acc[r]);
+        float total = exaone_reduce_8(acc[r]);
         if (w->min) {
             const float *s = sums + r * n_groups;
             __m256 taken = _mm256_setzero_ps();
@@ -103,7 +98,7 @@ static inline __attribute__((always_inline)) void dot_rows(float *out, size_t ou
             for (; g + 8 <= n_groups; g += 8) {
                 taken = _mm256_fmadd_ps(_mm256_loadu_ps(w->min + g), _mm256_loadu_ps(s + g), taken);
             }
-            float rest = reduce(taken);
+            float rest = exaone_reduce_8(taken);
             for (; g < n_groups; g++) {
                 rest = fmaf(w->min[g], s[g], rest);
             }
