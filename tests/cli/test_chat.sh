@@ -78,7 +78,8 @@ if command -v script >/dev/null; then
     code=$?
     expect "Korean is typed in any locale" 0 "안녕하세요! 무엇을 도와드릴까요?"
     if grep -q "^안녕" "$XDG_STATE_HOME/exaone/history"; then pass "Korean history"; else fail "Korean history"; fi
-    type_lines '' '\003' | script -qec "'$exaone' chat; echo code=\$?" /dev/null >"$work/out" 2>"$work/err"
+    # the trap keeps the shell alive: without it the interrupt may end it before it has seen how the program ended
+    type_lines '' '\003' | script -qec "trap : INT; '$exaone' chat; echo code=\$?" /dev/null >"$work/out" 2>"$work/err"
     code=$?
     if grep -q "^code=130" "$work/out"; then pass "Ctrl-C at the prompt ends the line"; else fail "Ctrl-C at the prompt"; fi
     type_lines '/he\t\n' '/exit\n' | script -qec "'$exaone' chat" /dev/null >"$work/out" 2>"$work/err"
