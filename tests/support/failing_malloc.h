@@ -9,12 +9,13 @@
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define HAVE_COUNTER 0
-static long live __attribute__((unused)), fail_in __attribute__((unused));
+static _Atomic long live __attribute__((unused)), fail_in __attribute__((unused)), calls __attribute__((unused));
 #else
 #define HAVE_COUNTER 1
 
-static long live;    /* allocations that were not freed */
-static long fail_in; /* > 0: the allocation after fail_in - 1 others fails; 0: none */
+static _Atomic long live;                          /* allocations that were not freed */
+static _Atomic long fail_in;                       /* > 0: the allocation after fail_in - 1 others fails; 0: none */
+static _Atomic long calls __attribute__((unused)); /* of malloc, calloc, realloc, aligned_alloc and free, by any thread */
 
 void *__libc_malloc(size_t n);
 void *__libc_calloc(size_t n, size_t size);
@@ -23,6 +24,7 @@ void *__libc_memalign(size_t alignment, size_t n);
 void __libc_free(void *p);
 
 static bool may(void) {
+    calls++;
     if (fail_in > 0 && --fail_in == 0) {
         errno = ENOMEM;
         return false;
@@ -57,6 +59,7 @@ void *aligned_alloc(size_t alignment, size_t n) {
 }
 
 void free(void *p) {
+    calls += p != NULL;
     live -= p != NULL;
     __libc_free(p);
 }
