@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "base/buf.h"
+#include "base/error.h"
 #include "base/file.h"
 #include "base/sha256.h"
 #include "engine/prefix_cache.h"
@@ -48,7 +49,8 @@ static exaone_status put_config_file(exaone_buf *b, const exaone_weights *w, exa
     }
     char *path = exaone_path_join(exaone_weights_dir(w), "config.json"), *text = NULL;
     size_t n = 0;
-    exaone_status status = path ? exaone_file_read(path, MAX_CONFIG, &text, &n, err) : EXAONE_ERR_MEMORY;
+    exaone_status status = path ? exaone_file_read(path, MAX_CONFIG, &text, &n, err)
+                                : exaone_fail_memory(err, "a path", strlen(exaone_weights_dir(w)) + sizeof "/config.json");
     if (status == EXAONE_OK) {
         uint8_t digest[32];
         exaone_sha256(text, n, digest);

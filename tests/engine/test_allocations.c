@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "../support/failing_malloc.h"
+#include "../support/sanitized.h"
 #include "../support/skip.h"
 #include "backend/backend.h"
 #include "exaone/engine.h"
@@ -97,7 +98,7 @@ static void test_answering(void **state) {
 
 /* ---- decoding ---- */
 
-enum { PROMPT = 70, CONTEXT = 512, MOST_STREAMS = 4 };
+enum { PROMPT = 70, CONTEXT = UNLESS_SANITIZED(512, 200), MOST_STREAMS = 4, REPLY = UNLESS_SANITIZED(100, 60) };
 enum {
     MOST_SLABS = 2
 }; /* at one border: the rest that the formula of the memory still gives, and one for a mark's copies */
@@ -188,14 +189,13 @@ static void test_decoding(void **state) {
     }
     static const char *const models[] = {"models/tiny", "tests/golden/model/micro/checkpoint"};
     static const int drafts[] = {0, 1, 3, EXAONE_DRAFT_AUTO};
-    for (int m = 0; m < 2; m++) {
+    for (int m = 0; m < UNLESS_SANITIZED(2, 1); m++) {
         exaone_engine_options o = {.n_threads = 2, .no_tokenizer = true};
         exaone_engine *e;
         exaone_error err = {0};
         assert_int_equal(exaone_engine_open(models[m], &o, &e, &err), EXAONE_OK);
-        for (size_t i = 0; i < 4; i++) {
-            decode(e, drafts[i], false);
-            decode(e, drafts[i], true);
+        for (int i = 0; i < 8; i += UNLESS_SANITIZED(1, 5)) {
+            decode(e, drafts[i % 4], i < 4);
         }
         exaone_engine_close(e);
     }
@@ -244,7 +244,7 @@ static void test_streams(void **state) {
     exaone_engine *e;
     exaone_error err = {0};
     assert_int_equal(exaone_engine_open("models/tiny", &o, &e, &err), EXAONE_OK);
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 5; i += UNLESS_SANITIZED(1, 4)) {
         static const size_t drafts[] = {0, 1, 3, 0, 3};
         exaone_scheduler_options so = {.max_sequences = MOST_STREAMS, .n_ctx = 256, .draft = drafts[i], .no_draft = i == 0};
         exaone_scheduler *s;
@@ -261,7 +261,7 @@ static void test_streams(void **state) {
                                        .sampling = &params,
                                        .stream = (uint32_t)k,
                                        .stop_ids = &none,
-                                       .max_tokens = 100,
+                                       .max_tokens = REPLY,
                                        .on_token = watch_token,
                                        .ctx = &streams[k]};
             assert_int_equal(exaone_scheduler_submit(s, &p, &requests[k], &err), EXAONE_OK);
@@ -269,7 +269,7 @@ static void test_streams(void **state) {
         for (size_t k = 0; k < MOST_STREAMS; k++) {
             exaone_reply reply;
             assert_int_equal(exaone_request_wait(requests[k], &reply, &err), EXAONE_OK);
-            assert_int_equal(reply.n_tokens, 100);
+            assert_int_equal(reply.n_tokens, REPLY);
         }
         print_message("streams, draft %zu: %zu tokens, %ld calls of the allocator\n", drafts[i], w.counted,
                       w.last - w.first);

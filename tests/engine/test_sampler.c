@@ -14,16 +14,12 @@
 
 #include "exaone/sampling.h"
 #include "../support/fixture.h"
+#include "../support/sanitized.h"
 #include "../support/skip.h"
 
 /* ---- counting and failing allocations ---- */
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(SANITIZED)
+#if SANITIZED
 #define CAN_COUNT 0
 static long n_allocations, fail_at;
 #else
