@@ -32,16 +32,18 @@ exaone_status cli_session_open(exaone_engine *engine, const exaone_session_optio
         return s != EXAONE_OK ? s : exaone_session_open(engine, options, out, err);
     }
     if (need.total > available) {
-        return exaone_fail(err, EXAONE_ERR_LIMIT,
-                           "a context of %llu tokens needs %.2f GB of memory (%.2f GB KV cache, %.2f GB work), this machine "
-                           "has %.2f GB left; take less with --ctx, or smaller types with --cache-type-k and --cache-type-v",
-                           (unsigned long long)need.n_ctx, gigabytes(need.total), gigabytes(need.kv_cache),
-                           gigabytes(need.workspace), gigabytes(available));
+        return exaone_fail(
+            err, EXAONE_ERR_LIMIT,
+            "a context of %llu tokens needs %.2f GB of memory (%.2f GB KV cache, %.2f GB marks, %.2f GB work), this "
+            "machine has %.2f GB left; take less with --ctx, or smaller types with --cache-type-k and --cache-type-v",
+            (unsigned long long)need.n_ctx, gigabytes(need.total), gigabytes(need.kv_cache), gigabytes(need.marks),
+            gigabytes(need.workspace), gigabytes(available));
     }
     if (need.total >= WORTH_SAYING) {
-        cli_say("context: %llu tokens, up to %.2f GB of memory (%.2f GB KV cache, %.2f GB work) of %.2f GB left",
-                (unsigned long long)need.n_ctx, gigabytes(need.total), gigabytes(need.kv_cache), gigabytes(need.workspace),
-                gigabytes(available));
+        cli_say(
+            "context: %llu tokens, up to %.2f GB of memory (%.2f GB KV cache, %.2f GB marks, %.2f GB work) of %.2f GB left",
+            (unsigned long long)need.n_ctx, gigabytes(need.total), gigabytes(need.kv_cache), gigabytes(need.marks),
+            gigabytes(need.workspace), gigabytes(available));
     }
     return exaone_session_open(engine, options, out, err);
 }

@@ -152,7 +152,8 @@ typedef struct exaone_session_options {
     uint64_t n_ctx; /* most tokens the session may hold; 0: the model's longest, capped at 32768 */
     uint64_t batch; /* most prompt tokens of one forward call; 0: 256. Never changes a result. */
     exaone_cache_type cache_type_k, cache_type_v; /* how keys and values are stored */
-    bool draft; /* keep what drafts need (exaone_session_generate); ignored when the model has no draft module */
+    bool draft;          /* keep what drafts need (exaone_session_generate); ignored when the model has no draft module */
+    uint64_t mark_bytes; /* memory for places to come back to in a long timeline; 0: 2 GiB. Never changes a result. */
 } exaone_session_options;
 
 /* The defaults: everything 0, and the cache types that the library recommends. */
@@ -160,8 +161,8 @@ EXAONE_API void exaone_session_options_default(exaone_session_options *options);
 
 /* What a session takes once its context is full; weights are not in it (they are mapped) nor are images. */
 typedef struct exaone_memory_need {
-    uint64_t n_ctx;                      /* tokens */
-    uint64_t kv_cache, workspace, total; /* bytes */
+    uint64_t n_ctx;                             /* tokens */
+    uint64_t kv_cache, workspace, marks, total; /* bytes; marks: of one prompt that fills the context */
 } exaone_memory_need;
 /* `options` may be NULL. Errors: EXAONE_ERR_LIMIT: the sizes wrap. */
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_session_memory(const exaone_engine *engine,

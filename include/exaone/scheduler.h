@@ -37,8 +37,9 @@ typedef struct exaone_scheduler_options {
     size_t max_queued;    /* requests that may wait for a sequence; 0: 256 */
     double step_seconds;  /* a step that somebody waits for his next token in should not take longer; 0: 0.2 */
     exaone_cache_type cache_type_k, cache_type_v; /* of keys and values in the caches */
-    size_t draft;  /* tokens guessed per reply and step by the model's draft module; 0: what measures fastest */
-    bool no_draft; /* none, and no memory for them */
+    size_t draft;        /* tokens guessed per reply and step by the model's draft module; 0: what measures fastest */
+    bool no_draft;       /* none, and no memory for them */
+    uint64_t mark_bytes; /* memory for places to come back to in the timelines, all together; 0: 2 GiB */
 } exaone_scheduler_options;
 
 /* Starts the thread. `options` may be NULL. The engine must outlive the scheduler. Errors: EXAONE_ERR_ARGUMENT, _LIMIT,

@@ -51,6 +51,17 @@ uint64_t exaone_session_workspace_bytes(const exaone_config *c, const exaone_ses
     return forward == SIZE_MAX ? UINT64_MAX : plus(bytes, forward);
 }
 
+/* Pages of the marks that one long prompt leaves. */
+static uint64_t marks_bytes(const exaone_config *c, const exaone_session_options *o) {
+    uint64_t n = context(c, o) / exaone_mark_distance(c->sliding_window > 0 ? (size_t)c->sliding_window : SIZE_MAX) + 2;
+    exaone_kv_bytes window =
+        exaone_config_kv_bytes(c, context(c, o), EXAONE_KV_PAGE - 1, EXAONE_KV_PAGE,
+                               exaone_cache_type_dtype(o->cache_type_k), exaone_cache_type_dtype(o->cache_type_v));
+    uint64_t budget = o->mark_bytes ? o->mark_bytes : EXAONE_MARK_BYTES;
+    uint64_t bytes = times(n < EXAONE_MAX_MARKS ? n : EXAONE_MAX_MARKS, plus(window.sliding, window.mtp));
+    return c->sliding_window <= 0 ? 0 : bytes < budget ? bytes : budget;
+}
+
 exaone_status exaone_session_memory(const exaone_engine *engine, const exaone_session_options *options,
                                     exaone_memory_need *out, exaone_error *err) {
     static const exaone_session_options defaults = {0};
@@ -58,7 +69,8 @@ exaone_status exaone_session_memory(const exaone_engine *engine, const exaone_se
     *out = (exaone_memory_need){.n_ctx = context(&engine->config, o)};
     out->kv_cache = exaone_session_kv_bytes(&engine->config, o).total;
     out->workspace = exaone_session_workspace_bytes(&engine->config, o);
-    out->total = plus(out->kv_cache, out->workspace);
+    out->marks = marks_bytes(&engine->config, o);
+    out->total = plus(plus(out->kv_cache, out->workspace), out->marks);
     if (out->total == UINT64_MAX) {
         return exaone_fail(err, EXAONE_ERR_LIMIT, "the memory of a context of %llu tokens cannot be addressed",
                            (unsigned long long)out->n_ctx);

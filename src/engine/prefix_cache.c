@@ -10,7 +10,7 @@
 #include "base/sha256.h"
 #include "engine/cache_internal.h"
 
-enum { BLOCK = EXAONE_KV_PAGE, DIGEST = 32, LEAST_DISTANCE = 4096, WINDOWS_APART = 4, LAST_CHECKPOINTS = 2 };
+enum { BLOCK = EXAONE_KV_PAGE, DIGEST = 32, LAST_CHECKPOINTS = 2 };
 enum { MANIFEST_HEAD = 16, MAX_MANIFEST = 64 << 20 };
 
 struct exaone_prefix {
@@ -35,8 +35,7 @@ exaone_status exaone_prefix_new(exaone_cache *cache, const exaone_sequence *s, e
     p->cache = cache;
     p->max_blocks = s->options.n_ctx / BLOCK;
     p->block_bytes = exaone_kv_block_bytes(s->cache);
-    size_t tokens = s->cache->window < SIZE_MAX / 8 ? WINDOWS_APART * s->cache->window : 0;
-    p->distance = (tokens > LEAST_DISTANCE ? tokens : LEAST_DISTANCE) / BLOCK;
+    p->distance = exaone_mark_distance(s->cache->window) / BLOCK;
     p->next = p->distance;
     p->chain = exaone_mem_array(p->max_blocks + 1, sizeof *p->chain);
     p->block = exaone_mem_array(p->block_bytes, 1);

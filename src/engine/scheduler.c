@@ -48,6 +48,7 @@ static exaone_status fill_options(const exaone_engine *e, exaone_scheduler_optio
     if (o->max_queued > MAX_QUEUE) {
         return exaone_fail(err, EXAONE_ERR_ARGUMENT, "max_queued: %zu is not in 1 .. %d", o->max_queued, MAX_QUEUE);
     }
+    o->mark_bytes = o->mark_bytes ? o->mark_bytes : EXAONE_MARK_BYTES;
     o->step_seconds = o->step_seconds == 0 ? 0.2 : o->step_seconds;
     if (!(o->step_seconds > 0 && o->step_seconds <= 3600)) {
         return exaone_fail(err, EXAONE_ERR_ARGUMENT, "step_seconds: %g is not above 0 and at most 3600", o->step_seconds);

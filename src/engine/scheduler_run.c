@@ -110,6 +110,12 @@ static size_t shared_prefix(const exaone_sequence *seq, const exaone_request *r)
     return n;
 }
 
+/* Of them, those that need not be evaluated again. */
+static size_t useful_prefix(const exaone_sequence *seq, const exaone_request *r) {
+    size_t shared = shared_prefix(seq, r);
+    return shared > 0 ? exaone_sequence_reach(seq, shared, r->prompt.n_ids) : 0;
+}
+
 static exaone_status new_sequence(exaone_scheduler *s, exaone_sequence **out, exaone_error *err) {
     exaone_sequence_options o = {
         .n_ctx = (size_t)s->options.n_ctx,
@@ -117,6 +123,7 @@ static exaone_status new_sequence(exaone_scheduler *s, exaone_sequence **out, ex
         .drafts = s->drafts,
         .cache_type_k = s->options.cache_type_k,
         .cache_type_v = s->options.cache_type_v,
+        .mark_bytes = (size_t)s->options.mark_bytes,
     };
     return exaone_sequence_new(s->e, &o, out, err);
 }
@@ -128,7 +135,7 @@ static exaone_slot *choose_slot(exaone_scheduler *s, const exaone_request *r) {
     size_t best_shared = 0, source_shared = 0;
     for (size_t i = 0; i < s->options.max_sequences; i++) {
         exaone_slot *slot = &s->slots[i];
-        size_t shared = slot->seq ? shared_prefix(slot->seq, r) : 0;
+        size_t shared = slot->seq ? useful_prefix(slot->seq, r) : 0;
         if (shared > source_shared) {
             source = slot;
             source_shared = shared;
@@ -184,7 +191,7 @@ static void start(exaone_scheduler *s, exaone_request *r) {
         status = make_sampler(s, r, &slot->sampler, &err);
     }
     if (status == EXAONE_OK) {
-        status = exaone_sequence_begin(slot->seq, &r->prompt, &err);
+        status = exaone_sequence_begin(slot->seq, &r->prompt, r->digests, &err);
     }
     if (status != EXAONE_OK) {
         finish(s, slot, EXAONE_FINISH_ERROR, &err);
@@ -400,7 +407,49 @@ static exaone_status make_group(const exaone_plan_item *item, exaone_slot *slot,
     return status;
 }
 
+/* The marks of all timelines share a budget: those of the one that was idle longest go first, then, among those that are in
+ * use, one by one where they take most. */
+static void limit_marks(exaone_scheduler *s) {
+    for (;;) {
+        exaone_slot *idle = NULL, *most = NULL;
+        size_t bytes = 0, most_bytes = 0;
+        for (size_t i = 0; i < s->options.max_sequences; i++) {
+            exaone_slot *slot = &s->slots[i];
+            size_t own = slot->seq ? exaone_marks_bytes(&slot->seq->marks, slot->seq->cache) : 0;
+            bytes += own;
+            if (own > most_bytes) {
+                most = slot;
+                most_bytes = own;
+            }
+            if (own > 0 && !slot->request && (!idle || slot->last_used < idle->last_used)) {
+                idle = slot;
+            }
+        }
+        if (!most || bytes <= s->options.mark_bytes) {
+            return;
+        }
+        if (idle) {
+            exaone_marks_clear(&idle->seq->marks);
+        } else {
+            exaone_marks_drop_one(&most->seq->marks);
+        }
+    }
+}
+
+/* After rows of a prompt. */
+static void take_prompt(exaone_scheduler *s, exaone_slot *slot, bool is_whole) {
+    if (is_whole) {
+        exaone_sequence_mark(slot->seq);
+    } else {
+        exaone_sequence_mark_way(slot->seq);
+    }
+    limit_marks(s);
+}
+
 static void take_result(exaone_scheduler *s, exaone_slot *slot, const exaone_step_group *group) {
+    if (!slot->replies) {
+        take_prompt(s, slot, group->n_logits > 0);
+    }
     if (slot->replies && slot->n_drafts > 0) {
         take_verified(s, slot, group->logits);
     } else if (group->n_logits > 0) {

@@ -76,43 +76,28 @@ static void drop_media(exaone_sequence *s) {
     s->n_media = 0;
 }
 
-static void drop_marks(exaone_sequence *s, size_t first, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        exaone_kv_checkpoint_free(s->marks[first + i]);
-    }
-    s->n_marks -= n;
-    memmove(s->marks + first, s->marks + first + n, (s->n_marks - first) * sizeof s->marks[0]);
-}
-
-/* Marks behind token n stand for other tokens now. */
-static void drop_marks_behind(exaone_sequence *s, size_t n) {
-    while (s->n_marks > 0 && exaone_kv_checkpoint_length(s->marks[s->n_marks - 1]) > n) {
-        drop_marks(s, s->n_marks - 1, 1);
-    }
+/* The draft module may lag behind: what it has not is not there to come back to. */
+static void mark_here(exaone_sequence *s, bool is_end) {
+    size_t n = s->length > 0 ? s->length - 1 : 0;
+    n = s->drafts && s->mtp_length < n ? s->mtp_length : n;
+    exaone_marks_add(&s->marks, s->cache, n, is_end, s->options.mark_bytes ? s->options.mark_bytes : EXAONE_MARK_BYTES);
 }
 
 void exaone_sequence_mark(exaone_sequence *s) {
     exaone_error unused;
-    if (s->length < 2 || s->cache->n_full == s->cache->n_layers || !exaone_kv_cache_can_cut(s->cache, s->length - 1)) {
-        return;
-    }
-    drop_marks_behind(s, s->length - 2); /* the same place is marked once */
-    drop_marks(s, 0, s->n_marks == EXAONE_MAX_MARKS);
-    if (exaone_kv_checkpoint_take(s->cache, s->length - 1, &s->marks[s->n_marks], &unused) == EXAONE_OK) {
-        s->n_marks++;
-    }
-    size_t bytes = 0;
-    for (size_t i = s->n_marks; i > 0; i--) {
-        bytes += exaone_kv_checkpoint_own_bytes(s->marks[i - 1]);
-        if (bytes > EXAONE_MARK_BYTES) {
-            drop_marks(s, 0, i);
-            break;
-        }
-    }
+    mark_here(s, true);
     /* the pages that the reply begins with are copied now and not at its first tokens */
+    size_t begin = s->drafts && s->mtp_length < s->length ? s->mtp_length : s->length;
     size_t ahead = s->options.n_ctx - s->length < EXAONE_TAIL_ROWS ? s->options.n_ctx : s->length + EXAONE_TAIL_ROWS;
-    if (exaone_kv_cache_reserve_from(s->cache, s->length - 1, ahead, &unused) != EXAONE_OK) {
+    if (s->marks.n > 0 && exaone_kv_cache_reserve_from(s->cache, begin, ahead, &unused) != EXAONE_OK) {
         return; /* who needs the room asks again and reports it */
+    }
+}
+
+void exaone_sequence_mark_way(exaone_sequence *s) {
+    const exaone_kv_checkpoint *last = exaone_marks_find(&s->marks, s->length);
+    if (s->length - (last ? exaone_kv_checkpoint_length(last) : 0) >= exaone_mark_distance(s->cache->window)) {
+        mark_here(s, false);
     }
 }
 
@@ -120,7 +105,7 @@ void exaone_sequence_free(exaone_sequence *s) {
     if (!s) {
         return;
     }
-    drop_marks(s, 0, s->n_marks);
+    exaone_marks_clear(&s->marks);
     drop_media(s);
     s->e->be->release(s->e->be, s->tail);
     exaone_kv_cache_free(s->cache);
@@ -162,13 +147,14 @@ exaone_status exaone_sequence_fork(const exaone_sequence *from, exaone_sequence 
     s->mtp_length = from->mtp_length;
     s->has_logits = from->has_logits;
     s->pending = from->pending;
+    exaone_marks_share(&s->marks, &from->marks);
     *out = s;
     return EXAONE_OK;
 }
 
 void exaone_sequence_forget(exaone_sequence *s) {
     drop_media(s);
-    drop_marks(s, 0, s->n_marks);
+    exaone_marks_clear(&s->marks);
     s->length = s->n_ids = s->mtp_length = 0;
     exaone_kv_cache_truncate(s->cache, 0);
     s->has_logits = false;
@@ -193,7 +179,8 @@ static size_t media_tokens(const exaone_sequence *s, const exaone_pixels *p) {
 }
 
 /* Checks a prompt and finds where its media stand: held [n_media]. */
-static exaone_status place_media(const exaone_sequence *s, const exaone_prompt *p, exaone_medium *held, exaone_error *err) {
+static exaone_status place_media(const exaone_sequence *s, const exaone_prompt *p, const uint8_t *digests,
+                                 exaone_medium *held, exaone_error *err) {
     size_t at = 0;
     for (size_t i = 0; i < p->n_ids; i++) {
         if (p->ids[i] < 0 || p->ids[i] >= s->e->config.vocab_size) {
@@ -223,7 +210,11 @@ static exaone_status place_media(const exaone_sequence *s, const exaone_prompt *
                                    m, held[m].n, k);
             }
         }
-        exaone_medium_digest(px, p->media[m].is_video, held[m].digest);
+        if (digests) {
+            memcpy(held[m].digest, digests + m * EXAONE_MEDIUM_DIGEST, EXAONE_MEDIUM_DIGEST);
+        } else {
+            exaone_medium_digest(px, p->media[m].is_video, held[m].digest);
+        }
     }
     for (; p->n_media > 0 && at < p->n_ids; at++) {
         if (is_placeholder(s, p->ids[at])) {
@@ -254,33 +245,44 @@ static size_t common_prefix(const exaone_sequence *s, const exaone_prompt *p, co
     return n;
 }
 
-/* Cuts the timeline back so that evaluation can go on behind it: of `shared` tokens that stay the same, of n_ids at all. */
-static void cut_back(exaone_sequence *s, size_t shared, size_t n_ids) {
+/* Where evaluation can go on when `shared` tokens of n_ids stay the same; *mark: what to come back to there, NULL: a cut. */
+static size_t reach(const exaone_sequence *s, size_t shared, size_t n_ids, const exaone_kv_checkpoint **mark) {
     size_t keep = shared == n_ids ? shared - 1 : shared; /* the last token is evaluated again for its logits */
     bool exact = keep == s->length || keep > s->mtp_length || !s->drafts;
     if (!exact && keep == shared && keep > 0) {
         keep--; /* the hidden state of token keep - 1 is not kept: it is evaluated again */
     }
-    if (!exaone_kv_cache_can_cut(s->cache, keep)) { /* the rings no longer hold the window before that place */
-        drop_marks_behind(s, keep < shared ? keep : shared - 1);
-        const exaone_kv_checkpoint *mark = s->n_marks ? s->marks[s->n_marks - 1] : NULL;
-        keep = mark ? exaone_kv_checkpoint_length(mark) : 0;
-        if (mark) {
-            exaone_kv_checkpoint_restore(s->cache, mark);
-            s->length = keep;
-            s->mtp_length = keep; /* token keep is shared: so is the entry before it */
-            return;
-        }
+    *mark = NULL;
+    if (exaone_kv_cache_can_cut(s->cache, keep)) {
+        return keep;
     }
-    if (keep <= s->mtp_length && keep < s->length) {
-        s->mtp_length = keep; /* entry keep - 1 was made with token keep, which stays the same */
-    }
-    s->length = keep;
-    exaone_kv_cache_truncate(s->cache, keep);
-    drop_marks_behind(s, keep);
+    *mark = exaone_marks_find(&s->marks, keep < shared ? keep : shared - 1);
+    return *mark ? exaone_kv_checkpoint_length(*mark) : 0;
 }
 
-exaone_status exaone_sequence_begin(exaone_sequence *s, const exaone_prompt *p, exaone_error *err) {
+size_t exaone_sequence_reach(const exaone_sequence *s, size_t shared, size_t n_ids) {
+    const exaone_kv_checkpoint *mark;
+    return reach(s, shared, n_ids, &mark);
+}
+
+/* Cuts the timeline back so that evaluation can go on behind it. */
+static void cut_back(exaone_sequence *s, size_t shared, size_t n_ids) {
+    const exaone_kv_checkpoint *mark;
+    size_t keep = reach(s, shared, n_ids, &mark);
+    if (mark) {
+        exaone_kv_checkpoint_restore(s->cache, mark);
+        s->mtp_length = keep; /* token keep is shared: so is the entry before it */
+    } else {
+        if (keep <= s->mtp_length && keep < s->length) {
+            s->mtp_length = keep; /* entry keep - 1 was made with token keep, which stays the same */
+        }
+        exaone_kv_cache_truncate(s->cache, keep);
+    }
+    s->length = keep;
+    exaone_marks_drop_behind(&s->marks, keep); /* they stand for other tokens now */
+}
+
+exaone_status exaone_sequence_begin(exaone_sequence *s, const exaone_prompt *p, const uint8_t *digests, exaone_error *err) {
     if (p->n_ids == 0) {
         return exaone_fail(err, EXAONE_ERR_ARGUMENT, "the prompt is empty");
     }
@@ -292,12 +294,16 @@ exaone_status exaone_sequence_begin(exaone_sequence *s, const exaone_prompt *p, 
     if (!held) {
         return exaone_fail_memory(err, "the media list", p->n_media * sizeof *held);
     }
-    exaone_status status = place_media(s, p, held, err);
+    exaone_status status = place_media(s, p, digests, held, err);
     if (status != EXAONE_OK) {
         free(held);
         return status;
     }
-    cut_back(s, common_prefix(s, p, held), p->n_ids);
+    size_t shared = common_prefix(s, p, held);
+    if (shared == s->length && shared < p->n_ids) {
+        mark_here(s, false); /* the end of a turn */
+    }
+    cut_back(s, shared, p->n_ids);
     drop_media(s);
     s->media = held;
     s->n_media = p->n_media;

@@ -10,6 +10,7 @@
 #define EXAONE_ENGINE_SEQUENCE_H
 
 #include "engine/engine_internal.h"
+#include "engine/marks.h"
 
 /* One image or video of the timeline. */
 typedef struct exaone_medium {
@@ -23,10 +24,10 @@ typedef struct exaone_sequence_options {
     size_t chunk; /* most tokens of one forward call, at least 1 */
     bool drafts;  /* keep the state of the draft module; ignored when the model has none */
     exaone_cache_type cache_type_k, cache_type_v;
+    size_t mark_bytes; /* of pages that marks may refer to; 0: EXAONE_MARK_BYTES */
 } exaone_sequence_options;
 
-enum { EXAONE_TAIL_ROWS = EXAONE_MAX_DRAFT + 1, EXAONE_MAX_MARKS = 4 };
-enum { EXAONE_MARK_BYTES = 1 << 30 }; /* of pages that only marks refer to */
+enum { EXAONE_TAIL_ROWS = EXAONE_MAX_DRAFT + 1 };
 
 typedef struct exaone_sequence {
     exaone_engine *e;
@@ -45,9 +46,8 @@ typedef struct exaone_sequence {
     float *logits;       /* host [vocab_size] after token length - 1, when has_logits */
     float *spare_logits; /* host [vocab_size] (generate.h) */
     bool has_logits;
-    exaone_kv_checkpoint *marks[EXAONE_MAX_MARKS]; /* places to come back to, by rising length */
-    size_t n_marks;
-    int32_t pending; /* a token that ended a reply: chosen, not evaluated; -1: none (generate.h) */
+    exaone_marks marks; /* places to come back to */
+    int32_t pending;    /* a token that ended a reply: chosen, not evaluated; -1: none (generate.h) */
 } exaone_sequence;
 
 /* Owned by the caller: exaone_sequence_free. Errors: EXAONE_ERR_LIMIT (n_ctx above the model's), _MEMORY. */
@@ -58,8 +58,13 @@ void exaone_sequence_free(exaone_sequence *s); /* NULL is fine */
 EXAONE_MUST_USE exaone_status exaone_sequence_fork(const exaone_sequence *s, exaone_sequence **out, exaone_error *err);
 
 /* Checks the prompt, cuts the timeline back to what it shares with it, and notes the prompt's ids and media: tokens length
- * .. n_ids - 1 wait for evaluation then, at least the last one. On failure the timeline is empty or as it was. */
-EXAONE_MUST_USE exaone_status exaone_sequence_begin(exaone_sequence *s, const exaone_prompt *prompt, exaone_error *err);
+ * .. n_ids - 1 wait for evaluation then, at least the last one. A timeline that the prompt goes on from is marked at its
+ * end. `digests` [n_media, EXAONE_MEDIUM_DIGEST] are those of the media, NULL: not known yet. On failure the timeline is
+ * empty or as it was. */
+EXAONE_MUST_USE exaone_status exaone_sequence_begin(exaone_sequence *s, const exaone_prompt *prompt, const uint8_t *digests,
+                                                    exaone_error *err);
+/* Tokens that exaone_sequence_begin would keep for a prompt of n_ids tokens that shares the first `shared` with it. */
+size_t exaone_sequence_reach(const exaone_sequence *s, size_t shared, size_t n_ids);
 /* Adds one id that waits for evaluation. EXAONE_ERR_LIMIT when the context is full. */
 EXAONE_MUST_USE exaone_status exaone_sequence_add(exaone_sequence *s, int32_t id, exaone_error *err);
 /* Encodes the media that tokens t0 .. t1 - 1 need, of the prompt given to exaone_sequence_begin; from the engine's feature
@@ -69,10 +74,12 @@ EXAONE_MUST_USE exaone_status exaone_sequence_encode(exaone_sequence *s, const e
 /* Ends the holds on features of media that are evaluated; all: of every medium. */
 void exaone_sequence_drop_features(exaone_sequence *s, bool all);
 
-/* Notes the place before the last token: exaone_sequence_begin comes back to it when the rings no longer reach so far. At
- * the end of a prompt, so that a reply that is rendered otherwise later (without its reasoning, say) does not cost the
- * prompt again. Old marks go when there are too many or their pages too large. Without memory there is no mark. */
+/* At the end of a prompt: marks the place before its last token. exaone_sequence_begin comes back to it when the rings no
+ * longer reach so far, so that a reply that is rendered otherwise later (without its reasoning, say) does not cost the
+ * prompt again. */
 void exaone_sequence_mark(exaone_sequence *s);
+/* After each other forward call of a prompt: marks the place when the mark before is exaone_mark_distance away. */
+void exaone_sequence_mark_way(exaone_sequence *s);
 
 /* Cuts back tokens that the last forward call evaluated: n is at least the length before it plus 1. */
 void exaone_sequence_take_back(exaone_sequence *s, size_t n);

@@ -74,7 +74,8 @@ exaone_status exaone_session_open(exaone_engine *e, const exaone_session_options
                                      .chunk = s->step.max_rows,
                                      .drafts = o.draft,
                                      .cache_type_k = o.cache_type_k,
-                                     .cache_type_v = o.cache_type_v};
+                                     .cache_type_v = o.cache_type_v,
+                                     .mark_bytes = (size_t)o.mark_bytes};
         status = exaone_sequence_new(e, &q, &s->seq, err);
     }
     if (status != EXAONE_OK) {
@@ -134,6 +135,7 @@ static exaone_status evaluate(exaone_session *s, const exaone_prompt *p, exaone_
         if (status != EXAONE_OK) {
             return status;
         }
+        exaone_sequence_mark_way(seq);
         if (s->prefix) {
             exaone_prefix_note(s->prefix, seq);
         }
@@ -150,7 +152,7 @@ static exaone_status evaluate(exaone_session *s, const exaone_prompt *p, exaone_
 
 exaone_status exaone_session_sync(exaone_session *s, const exaone_prompt *p, exaone_progress_fn *progress, void *ctx,
                                   exaone_error *err) {
-    exaone_status status = exaone_sequence_begin(s->seq, p, err);
+    exaone_status status = exaone_sequence_begin(s->seq, p, NULL, err);
     if (status == EXAONE_OK) {
         if (s->prefix) {
             exaone_prefix_load(s->prefix, s->seq);

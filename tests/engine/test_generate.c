@@ -257,7 +257,7 @@ static void draft_of(exaone_engine *e, exaone_sequence *s, exaone_step *step, in
 
 static void evaluate(exaone_sequence *s, exaone_step *step, const exaone_prompt *p, size_t batch) {
     exaone_error err = {0};
-    assert_int_equal(exaone_sequence_begin(s, p, &err), EXAONE_OK);
+    assert_int_equal(exaone_sequence_begin(s, p, NULL, &err), EXAONE_OK);
     while (s->length < s->n_ids) {
         size_t left = s->n_ids - s->length;
         exaone_step_group g = {.seq = s, .n = left < batch ? left : batch, .n_logits = left <= batch};

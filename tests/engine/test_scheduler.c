@@ -18,8 +18,7 @@
 #include <cmocka.h>
 
 #include "exaone/exaone.h"
-#include "../support/fixture.h"
-#include "../support/scratch.h"
+#include "../support/long_micro.h"
 
 enum { MOST = 512, IMAGE = 67 };
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
@@ -29,36 +28,13 @@ enum { LONG = 5000 };
 #endif
 
 static exaone_engine *engine; /* micro checkpoint with a longer context; its sliding window is 8 */
-enum { VOCAB = 512, CONTEXT = 16384 };
-
-/* The checkpoint with max_position_embeddings raised. */
-static const char *long_micro(void) {
-    static const char *const files[] = {"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors",
-                                        "model.safetensors.index.json", "generation_config.json"};
-    char name[256];
-    for (size_t i = 0; i < 4; i++) {
-        size_t n;
-        snprintf(name, sizeof name, "tests/golden/model/micro/checkpoint/%s", files[i]);
-        char *bytes = fixture_read(name, &n);
-        snprintf(name, sizeof name, "micro/%s", files[i]);
-        scratch_write(name, bytes, n);
-        free(bytes);
-    }
-    size_t n;
-    char *config = fixture_read("tests/golden/model/micro/checkpoint/config.json", &n);
-    char *at = strstr(config, "\"max_position_embeddings\": 1024");
-    assert_non_null(at);
-    memcpy(at, "\"max_position_embeddings\":16384", strlen("\"max_position_embeddings\":16384"));
-    scratch_write("micro/config.json", config, n);
-    free(config);
-    return scratch_path("micro");
-}
+enum { VOCAB = LONG_MICRO_VOCAB, CONTEXT = LONG_MICRO_CONTEXT };
 
 static int open_micro(void **state) {
     (void)state;
     exaone_error err = {0};
     exaone_engine_options o = {.n_threads = 1, .no_tokenizer = true}; /* steps are too small to share out */
-    if (exaone_engine_open(long_micro(), &o, &engine, &err) != EXAONE_OK) {
+    if (exaone_engine_open(long_micro_folder(), &o, &engine, &err) != EXAONE_OK) {
         fail_msg("%s", err.message);
     }
     return 0;
@@ -647,6 +623,46 @@ static void test_reuse(void **state) {
     }
 }
 
+/* A chat whose long reply comes back without its reasoning: the rings no longer reach back to the prompt. */
+static void test_marks(void **state) {
+    (void)state;
+    for (int draft = 0; draft < 2; draft++) {
+        exaone_scheduler *s = scheduler((exaone_scheduler_options){.max_sequences = 2, .no_draft = !draft});
+        client *turns[3];
+        for (int i = 0; i < 3; i++) {
+            turns[i] = client_new(300 + 100 * (size_t)i, 1, 400);
+            for (size_t k = 300; i == 2 && k < 500; k++) { /* shares the first prompt and not what came then */
+                turns[i]->prompt[k] ^= 1;
+            }
+            submit(s, turns[i]);
+            finishes(turns[i], EXAONE_FINISH_LENGTH);
+            assert_int_equal(turns[i]->reply.n_reused, i ? 299 : 0);
+            same_as_alone(turns[i]);
+        }
+        exaone_scheduler_free(s);
+        for (int i = 0; i < 3; i++) {
+            client_free(turns[i]);
+        }
+    }
+}
+
+/* Without room for marks everything is read again, with the same tokens. */
+static void test_mark_budget(void **state) {
+    (void)state;
+    exaone_scheduler *s = scheduler((exaone_scheduler_options){.max_sequences = 2, .mark_bytes = 1});
+    client *turns[2];
+    for (int i = 0; i < 2; i++) {
+        turns[i] = client_new(300 + 100 * (size_t)i, 1, 400);
+        submit(s, turns[i]);
+        finishes(turns[i], EXAONE_FINISH_LENGTH);
+        assert_int_equal(turns[i]->reply.n_reused, 0);
+        same_as_alone(turns[i]);
+    }
+    exaone_scheduler_free(s);
+    client_free(turns[0]);
+    client_free(turns[1]);
+}
+
 /* ---- many threads ---- */
 
 static void *hammer(void *arg) {
@@ -706,6 +722,8 @@ int main(void) {
                                        cmocka_unit_test(test_errors_are_local),
                                        cmocka_unit_test(test_arguments),
                                        cmocka_unit_test(test_reuse),
+                                       cmocka_unit_test(test_marks),
+                                       cmocka_unit_test(test_mark_budget),
                                        cmocka_unit_test(test_threads)};
     return cmocka_run_group_tests(tests, open_micro, close_micro);
 }
