@@ -85,7 +85,7 @@ typedef struct exaone_reply {
     size_t n_tokens;      /* tokens given to on_token */
     size_t drafted;       /* guessed ahead, and of them */
     size_t accepted;      /* those that were right */
-    double queue_seconds; /* from submission until a sequence was free */
+    double queue_seconds; /* from submission until it got a sequence */
     double first_seconds; /* from submission to the first token; 0: there was none */
     double total_seconds; /* from submission to the end */
 } exaone_reply;
@@ -96,7 +96,7 @@ typedef void exaone_done_fn(void *ctx, exaone_request *request, const exaone_rep
 typedef struct exaone_request_params {
     exaone_prompt prompt;            /* ids are copied; pixels must stay valid until on_done returns */
     const exaone_sampling *sampling; /* copied with its logit_bias; NULL: greedy */
-    uint32_t stream;                 /* random stream of the seed: replies 0, 1, … to one prompt differ */
+    uint32_t stream;                 /* random stream of the seed: replies 0, 1, … to one prompt differ; it is read once */
     const int32_t *stop_ids;         /* copied; NULL: the model's own */
     size_t n_stop_ids;               /* 0 with stop_ids not NULL: none */
     size_t max_tokens;               /* of the reply; 0: as many as the context holds */

@@ -8,18 +8,17 @@ static size_t least_of(size_t a, size_t b) {
 }
 
 size_t exaone_queue_next(exaone_waiting *w, size_t n) {
-    assert(n > 0);
-    size_t best = 0;
+    size_t best = n;
     for (size_t i = 0; i < n; i++) {
-        if (w[i].overtaken >= EXAONE_QUEUE_PATIENCE) {
+        if (!w[i].held && w[i].overtaken >= EXAONE_QUEUE_PATIENCE) {
             return i;
         }
-        if (w[i].priority > w[best].priority) {
+        if (!w[i].held && (best == n || w[i].priority > w[best].priority)) {
             best = i;
         }
     }
-    for (size_t i = 0; i < best; i++) {
-        w[i].overtaken++;
+    for (size_t i = 0; best < n && i < best; i++) {
+        w[i].overtaken += !w[i].held;
     }
     return best;
 }

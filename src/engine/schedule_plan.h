@@ -15,10 +15,12 @@ typedef struct exaone_waiting {
     void *request;
     int priority;
     unsigned overtaken; /* by younger ones with a higher priority */
+    bool held;          /* it waits for another request that reads the same prompt; nobody overtakes it meanwhile */
 } exaone_waiting;
 
-/* Index of the entry that leaves the queue next (w [n] in order of arrival, n >= 1): the oldest of the highest priority, or
- * the oldest whose patience is at its end. Counts for those that it overtakes. The caller removes the entry. */
+/* Index of the entry that leaves the queue next (w [n] in order of arrival): of those that are not held the oldest of the
+ * highest priority, or the oldest whose patience is at its end; n: all are held. Counts for those that it overtakes. The
+ * caller removes the entry. */
 size_t exaone_queue_next(exaone_waiting *w, size_t n);
 
 /* ---- the rows of a step ---- */

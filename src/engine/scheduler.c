@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <xxhash.h>
 
 #include "base/error.h"
 #include "base/mem.h"
@@ -259,6 +260,8 @@ static exaone_request *request_make(exaone_scheduler *s, const exaone_request_pa
     for (size_t m = 0; m < p->prompt.n_media; m++) {
         exaone_medium_digest(p->prompt.media[m].pixels, p->prompt.media[m].is_video, r->digests + m * EXAONE_MEDIUM_DIGEST);
     }
+    r->fingerprint = XXH3_64bits_withSeed(r->prompt.ids, r->prompt.n_ids * sizeof *r->prompt.ids,
+                                          XXH3_64bits(r->digests, r->prompt.n_media * EXAONE_MEDIUM_DIGEST));
     return r;
 }
 

@@ -24,6 +24,7 @@ struct exaone_request {
     double submitted;      /* on the monotonic clock, as all times here */
     exaone_prompt prompt;  /* ids and media are copies, pixels the caller's */
     uint8_t *digests;      /* [n_media, EXAONE_MEDIUM_DIGEST] */
+    uint64_t fingerprint;  /* of ids and digests: equal prompts have the same */
     exaone_sampling sampling;
     uint32_t stream;
     int32_t *stop_ids; /* [n_stop_ids] */

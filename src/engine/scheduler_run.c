@@ -203,18 +203,38 @@ static void start(exaone_scheduler *s, exaone_request *r) {
     pthread_mutex_unlock(&s->lock);
 }
 
+/* Whether the request's prompt is being read for another one that is no less urgent: it waits for that, to go on in a fork.
+ * Equal fingerprints of prompts that differ cost time and nothing else. */
+static bool is_being_read(const exaone_scheduler *s, const exaone_request *r) {
+    for (size_t i = 0; i < s->options.max_sequences; i++) {
+        const exaone_request *reader = s->slots[i].replies ? NULL : s->slots[i].request;
+        if (reader && reader->fingerprint == r->fingerprint && reader->priority >= r->priority &&
+            r->prompt.n_ids > LEAST_FORK) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The next request that gets a sequence, out of the queue; NULL: none now. */
+static exaone_request *next_request(exaone_scheduler *s) {
+    exaone_request *r = NULL;
+    pthread_mutex_lock(&s->lock);
+    if (s->stats.running < s->options.max_sequences && !s->stopping) {
+        for (size_t i = 0; i < s->n_waiting; i++) {
+            s->waiting[i].held = is_being_read(s, s->waiting[i].request);
+        }
+        size_t next = exaone_queue_next(s->waiting, s->n_waiting);
+        r = next < s->n_waiting ? unqueue(s, next) : NULL;
+        s->stats.running += r != NULL;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return r;
+}
+
 static void admit(exaone_scheduler *s) {
-    for (;;) {
-        exaone_request *r = NULL;
-        pthread_mutex_lock(&s->lock);
-        if (s->n_waiting > 0 && s->stats.running < s->options.max_sequences && !s->stopping) {
-            r = unqueue(s, exaone_queue_next(s->waiting, s->n_waiting));
-            s->stats.running++;
-        }
-        pthread_mutex_unlock(&s->lock);
-        if (!r) {
-            return;
-        }
+    exaone_request *r;
+    while ((r = next_request(s)) != NULL) {
         start(s, r);
     }
 }

@@ -100,6 +100,15 @@ static void test_queue(void **state) {
     assert_int_equal(taken, EXAONE_QUEUE_PATIENCE - 1);
     exaone_waiting low[2] = {{.priority = 3}, {.priority = -1}};
     assert_int_equal(exaone_queue_next(low, 2), 0);
+    /* those that are held stay, and are not overtaken */
+    exaone_waiting held[] = {{.priority = 2, .held = true}, {.priority = 0}, {.priority = 1}};
+    assert_int_equal(exaone_queue_next(held, 3), 2);
+    assert_int_equal(held[0].overtaken, 0);
+    assert_int_equal(held[1].overtaken, 1);
+    held[1].held = held[2].held = true;
+    assert_int_equal(exaone_queue_next(held, 3), 3);
+    assert_int_equal(held[1].overtaken, 1);
+    assert_int_equal(exaone_queue_next(held, 0), 0);
     assert_int_equal(low[1].overtaken, 0); /* younger: nobody overtook it */
 }
 

@@ -663,6 +663,49 @@ static void test_mark_budget(void **state) {
     client_free(turns[1]);
 }
 
+/* Replies to one prompt, asked for together while the scheduler stands still: it is read once. */
+static void test_same_prompt(void **state) {
+    (void)state;
+    for (int cancels = 0; cancels < 2; cancels++) { /* the first is cancelled while it is read: the next reads the rest */
+        exaone_scheduler *s = scheduler((exaone_scheduler_options){.max_sequences = 6, .step_seconds = 1e-6});
+        sem_t gate, reached;
+        sem_init(&gate, 0, 0);
+        sem_init(&reached, 0, 0);
+        size_t n = cancels ? LONG : 500;
+        client *writes = client_new(20, 1, 60), *c[4];
+        writes->gate = &gate;
+        writes->reached = &reached;
+        submit(s, writes);
+        sem_wait(&reached);
+        for (unsigned i = 0; i < 4; i++) {
+            c[i] = client_new(n, 2, 20);
+            c[i]->sampling.do_sample = true;
+            c[i]->params.stream = i;
+            submit(s, c[i]);
+        }
+        writes->cancel_at = cancels ? 4 : 0;
+        writes->cancels = &c[0]->request;
+        sem_post(&gate);
+        finishes(writes, cancels ? EXAONE_FINISH_CANCELLED : EXAONE_FINISH_LENGTH);
+        for (int i = 0; i < 4; i++) {
+            finishes(c[i], cancels && i == 0 ? EXAONE_FINISH_CANCELLED : EXAONE_FINISH_LENGTH);
+            assert_true(cancels ? c[i]->n == (i ? 20 : 0) : c[i]->reply.n_reused == (i ? n - 1 : 0));
+            same_as_alone(c[i]);
+        }
+        assert_memory_not_equal(c[2]->ids, c[3]->ids, 20 * sizeof c[2]->ids[0]);
+        exaone_scheduler_stats stats;
+        exaone_scheduler_get_stats(s, &stats);
+        assert_int_equal(stats.prompt_rows, 20 + n + (cancels ? 2 : 3)); /* the last token of each again */
+        exaone_scheduler_free(s);
+        for (int i = 0; i < 4; i++) {
+            client_free(c[i]);
+        }
+        client_free(writes);
+        sem_destroy(&gate);
+        sem_destroy(&reached);
+    }
+}
+
 /* ---- many threads ---- */
 
 static void *hammer(void *arg) {
@@ -724,6 +767,7 @@ int main(void) {
                                        cmocka_unit_test(test_reuse),
                                        cmocka_unit_test(test_marks),
                                        cmocka_unit_test(test_mark_budget),
+                                       cmocka_unit_test(test_same_prompt),
                                        cmocka_unit_test(test_threads)};
     return cmocka_run_group_tests(tests, open_micro, close_micro);
 }
