@@ -40,53 +40,60 @@ static inline float load1_f16(const void *w, size_t i) {
     static inline __attribute__((always_inline)) void tile_##type(float *out, size_t out_stride, const float *x,            \
                                                                   size_t x_stride, const void *w, const float *bias,        \
                                                                   size_t o0, size_t n_in, const size_t R, const size_t O) { \
-        __m256 acc[2][4][2];                                                                                                \
-        for (size_t r = 0; r < R; r++) {                                                                                    \
-            for (size_t o = 0; o < O; o++) {                                                                                \
-                acc[r][o][0] = acc[r][o][1] = _mm256_setzero_ps();                                                          \
-            }                                                                                                               \
+        __m256 acc[4][4][2];                                                                                                \
+        EACH(r, R) EACH(o, O) {                                                                                             \
+            acc[r][o][0] = acc[r][o][1] = _mm256_setzero_ps();                                                              \
         }                                                                                                                   \
         size_t i = 0;                                                                                                       \
         for (; i + 16 <= n_in; i += 16) {                                                                                   \
-            for (size_t o = 0; o < O; o++) {                                                                                \
-                __m256 w0 = load8_##type(w, (o0 + o) * n_in + i), w1 = load8_##type(w, (o0 + o) * n_in + i + 8);            \
-                for (size_t r = 0; r < R; r++) {                                                                            \
-                    acc[r][o][0] = _mm256_fmadd_ps(_mm256_loadu_ps(x + r * x_stride + i), w0, acc[r][o][0]);                \
-                    acc[r][o][1] = _mm256_fmadd_ps(_mm256_loadu_ps(x + r * x_stride + i + 8), w1, acc[r][o][1]);            \
+            EACH(c, 2) EACH(o, O) {                                                                                         \
+                __m256 v = load8_##type(w, (o0 + o) * n_in + i + 8 * c);                                                    \
+                EACH(r, R) {                                                                                                \
+                    acc[r][o][c] = _mm256_fmadd_ps(_mm256_loadu_ps(x + r * x_stride + i + 8 * c), v, acc[r][o][c]);         \
                 }                                                                                                           \
             }                                                                                                               \
         }                                                                                                                   \
         if (i + 8 <= n_in) {                                                                                                \
-            for (size_t o = 0; o < O; o++) {                                                                                \
-                __m256 w0 = load8_##type(w, (o0 + o) * n_in + i);                                                           \
-                for (size_t r = 0; r < R; r++) {                                                                            \
-                    acc[r][o][0] = _mm256_fmadd_ps(_mm256_loadu_ps(x + r * x_stride + i), w0, acc[r][o][0]);                \
+            EACH(o, O) {                                                                                                    \
+                __m256 v = load8_##type(w, (o0 + o) * n_in + i);                                                            \
+                EACH(r, R) {                                                                                                \
+                    acc[r][o][0] = _mm256_fmadd_ps(_mm256_loadu_ps(x + r * x_stride + i), v, acc[r][o][0]);                 \
                 }                                                                                                           \
             }                                                                                                               \
             i += 8;                                                                                                         \
         }                                                                                                                   \
-        for (size_t r = 0; r < R; r++) {                                                                                    \
-            for (size_t o = 0; o < O; o++) {                                                                                \
-                float sum = exaone_reduce_8(_mm256_add_ps(acc[r][o][0], acc[r][o][1]));                                     \
-                for (size_t t = i; t < n_in; t++) {                                                                         \
-                    sum = fmaf(x[r * x_stride + t], load1_##type(w, (o0 + o) * n_in + t), sum);                             \
-                }                                                                                                           \
-                out[r * out_stride + o0 + o] = bias ? sum + bias[o0 + o] : sum;                                             \
+        EACH(r, R) EACH(o, O) {                                                                                             \
+            float sum = exaone_reduce_8(_mm256_add_ps(acc[r][o][0], acc[r][o][1]));                                         \
+            for (size_t t = i; t < n_in; t++) {                                                                             \
+                sum = fmaf(x[r * x_stride + t], load1_##type(w, (o0 + o) * n_in + t), sum);                                 \
             }                                                                                                               \
+            out[r * out_stride + o0 + o] = bias ? sum + bias[o0 + o] : sum;                                                 \
+        }                                                                                                                   \
+    }                                                                                                                       \
+    /* o0 .. o0 + 4 of n_out outputs for all rows: the weights stay in the cache */                                         \
+    static void four_##type(float *out, size_t out_stride, const float *x, size_t x_stride, size_t n_rows, const void *w,   \
+                            const float *bias, size_t o0, size_t n_in) {                                                    \
+        for (; n_rows >= 6 || n_rows == 3; n_rows -= 3, x += 3 * x_stride, out += 3 * out_stride) {                         \
+            tile_##type(out, out_stride, x, x_stride, w, bias, o0, n_in, 3, 2);                                             \
+            tile_##type(out, out_stride, x, x_stride, w, bias, o0 + 2, n_in, 3, 2);                                         \
+        }                                                                                                                   \
+        for (; n_rows >= 4; n_rows -= 4, x += 4 * x_stride, out += 4 * out_stride) {                                        \
+            for (size_t o = o0; o < o0 + 4; o++) {                                                                          \
+                tile_##type(out, out_stride, x, x_stride, w, bias, o, n_in, 4, 1);                                          \
+            }                                                                                                               \
+        }                                                                                                                   \
+        if (n_rows == 2) {                                                                                                  \
+            tile_##type(out, out_stride, x, x_stride, w, bias, o0, n_in, 2, 2);                                             \
+            tile_##type(out, out_stride, x, x_stride, w, bias, o0 + 2, n_in, 2, 2);                                         \
+        } else if (n_rows == 1) {                                                                                           \
+            tile_##type(out, out_stride, x, x_stride, w, bias, o0, n_in, 1, 4);                                             \
         }                                                                                                                   \
     }                                                                                                                       \
     static void matmul_##type(float *out, size_t out_stride, const float *x, size_t x_stride, size_t n_rows, const void *w, \
                               const float *bias, size_t n_out, size_t n_in) {                                               \
         size_t o = 0;                                                                                                       \
         for (; o + 4 <= n_out; o += 4) {                                                                                    \
-            size_t r = 0;                                                                                                   \
-            for (; r + 2 <= n_rows; r += 2) {                                                                               \
-                tile_##type(out + r * out_stride, out_stride, x + r * x_stride, x_stride, w, bias, o, n_in, 2, 2);          \
-                tile_##type(out + r * out_stride, out_stride, x + r * x_stride, x_stride, w, bias, o + 2, n_in, 2, 2);      \
-            }                                                                                                               \
-            if (r < n_rows) {                                                                                               \
-                tile_##type(out + r * out_stride, out_stride, x + r * x_stride, x_stride, w, bias, o, n_in, 1, 4);          \
-            }                                                                                                               \
+            four_##type(out, out_stride, x, x_stride, n_rows, w, bias, o, n_in);                                            \
         }                                                                                                                   \
         for (; o < n_out; o++) {                                                                                            \
             for (size_t r = 0; r < n_rows; r++) {                                                                           \

@@ -74,7 +74,7 @@ static inline __attribute__((always_inline)) void dot_rows(float *out, size_t ou
     const __m256i ones = _mm256_set1_epi16(1);
     size_t n_32 = n / 32, n_groups = n / group;
     __m256 acc[4];
-    for (size_t r = 0; r < R; r++) {
+    EACH(r, R) {
         acc[r] = _mm256_setzero_ps();
     }
     for (size_t b = 0; b < n_32; b++) {
@@ -82,14 +82,14 @@ static inline __attribute__((always_inline)) void dot_rows(float *out, size_t ou
         __m256i size = _mm256_abs_epi8(wq);
         __m256 w_scale = group == 32 ? _mm256_set1_ps(w->scale[b])
                                      : _mm256_set_m128(_mm_set1_ps(w->scale[2 * b + 1]), _mm_set1_ps(w->scale[2 * b]));
-        for (size_t r = 0; r < R; r++) {
+        EACH(r, R) {
             __m256i x = _mm256_loadu_si256((const __m256i *)(const void *)(xq + r * n + 32 * b));
             __m256i pairs = _mm256_maddubs_epi16(size, _mm256_sign_epi8(x, wq));
             __m256 dot = _mm256_cvtepi32_ps(_mm256_madd_epi16(pairs, ones));
             acc[r] = _mm256_fmadd_ps(dot, _mm256_mul_ps(w_scale, _mm256_set1_ps(x_scale[r * n_32 + b])), acc[r]);
         }
     }
-    for (size_t r = 0; r < R; r++) {
+    EACH(r, R) {
         float total = exaone_reduce_8(acc[r]);
         if (w->min) {
             const float *s = sums + r * n_groups;
@@ -119,14 +119,20 @@ static void dot_q8(float *out, size_t out_stride, const exaone_q8_rows *x, size_
         for (; r + 4 <= n_rows; r += 4) {
             ROWS(4, 32);
         }
-        for (; r < n_rows; r++) {
+        for (; r + 2 <= n_rows; r += 2) {
+            ROWS(2, 32);
+        }
+        if (r < n_rows) {
             ROWS(1, 32);
         }
     } else {
         for (; r + 4 <= n_rows; r += 4) {
             ROWS(4, 16);
         }
-        for (; r < n_rows; r++) {
+        for (; r + 2 <= n_rows; r += 2) {
+            ROWS(2, 16);
+        }
+        if (r < n_rows) {
             ROWS(1, 16);
         }
     }
