@@ -60,12 +60,18 @@ static void say_built_in(void) {
 }
 
 int cli_model_check(const char *command, const cli_model_options *o) {
-    static const char *const levels[] = {"scalar", "avx2"}, *const precisions[] = {"auto", "f32"};
+    static const char *const precisions[] = {"auto", "f32"};
     if (o->model && !*o->model) {
         return cli_usage(command, "--model: the path is empty");
     }
-    if (o->cpu && strcmp(o->cpu, levels[0]) != 0 && strcmp(o->cpu, levels[1]) != 0) {
-        return cli_usage(command, "--cpu %s: want %s or %s", o->cpu, levels[0], levels[1]);
+    size_t n = 0;
+    bool known = !o->cpu;
+    for (; exaone_cpu_level(n); n++) {
+        known = known || strcmp(o->cpu, exaone_cpu_level(n)) == 0;
+    }
+    if (!known) {
+        return cli_usage(command, "--cpu %s: this machine runs none of that name, but every level from %s to %s", o->cpu,
+                         exaone_cpu_level(0), exaone_cpu_level(n - 1));
     }
     if (o->precision && strcmp(o->precision, precisions[0]) != 0 && strcmp(o->precision, precisions[1]) != 0) {
         return cli_usage(command, "--precision %s: want %s or %s", o->precision, precisions[0], precisions[1]);

@@ -28,9 +28,13 @@ extern "C" {
 typedef struct exaone_engine exaone_engine;
 typedef struct exaone_session exaone_session;
 
+/* Names of the levels of kernels that this machine can run, number i from 0 on: "scalar", "avx2", "avx512", the best last;
+ * NULL behind the last. */
+EXAONE_API const char *exaone_cpu_level(size_t i);
+
 typedef struct exaone_engine_options {
     const char *mmproj;         /* GGUF file of the vision tower; NULL: the one beside the model, if any */
-    const char *cpu_level;      /* "scalar", "avx2"; NULL: the best that this machine has */
+    const char *cpu_level;      /* a name of exaone_cpu_level; NULL: the best that this machine has */
     int n_threads;              /* 0: one per core */
     exaone_precision precision; /* of activations that meet quantised weights */
     bool no_tokenizer;          /* do not fail when the model has no tokenizer (exaone_engine_tokenizer gives NULL then) */

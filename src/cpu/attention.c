@@ -1,80 +1,37 @@
-/* Attention on the CPU: online softmax over blocks of EXAONE_KV_PAGE keys.
+/* Attention over the KV cache on the CPU: tiles of queries (online.h) against pages of the cache.
  *
- * For the query heads that share a kv head: scores of one block, running maximum m, running sum l, and the output row itself
- * as accumulator: out = out * exp(m_old - m_new) + sum_j exp(s_j - m_new) v_j; at the end out / l. Blocks begin at multiples
- * of EXAONE_KV_PAGE of the index in the sequence, so a row's result depends on its own keys only. */
+ * A query is one head of one row. The keys it sees are cut into spans that begin at multiples of SPAN of the index in the
+ * sequence and the spans into the blocks of the pages; spans are merged in rising order. So a row's result depends on its
+ * own keys alone, not on who else is in the call nor on how many threads work on it, and the spans of a long context can be
+ * computed apart. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>
 
 #include "cpu/cpu_internal.h"
+#include "cpu/online.h"
+
+enum { SPAN = 64 * EXAONE_KV_PAGE };
 
 typedef struct {
-    const exaone_kernels *k;
-    float *out; /* [group, head_dim] */
+    exaone_cpu *cpu;
+    const exaone_attention *a;
+    float *out;
     const float *q;
-    size_t group, head_dim;
-    float scale;
-    float max[EXAONE_MAX_HEAD_GROUP], sum[EXAONE_MAX_HEAD_GROUP];
-} online;
+    size_t group;   /* query heads per kv head */
+    size_t tile;    /* queries per piece of work */
+    size_t n_tiles; /* of one kv head */
+    /* Of long contexts with few queries every span is a piece of work: spans first_span .. first_span + n_spans - 1 leave
+     * what they found in cpu->partials. n_spans 0: a piece of work takes all spans of its queries. */
+    size_t first_span, n_spans;
+} attention_job;
 
-/* The `group` query heads at q, whose result goes to out. */
-static void online_init(online *o, const exaone_kernels *k, float *out, const float *q, size_t group, size_t head_dim,
-                        float scale) {
-    o->k = k;
-    o->out = out;
-    o->q = q;
-    o->group = group;
-    o->head_dim = head_dim;
-    o->scale = scale;
-    memset(out, 0, group * head_dim * sizeof *out);
-    for (size_t g = 0; g < group; g++) {
-        o->max[g] = -INFINITY;
-        o->sum[g] = 0;
-    }
+/* What one span gave one query: out [head_dim], max, sum. */
+static float *partial_of(const attention_job *j, size_t span, size_t row, size_t head) {
+    const exaone_attention *a = j->a;
+    return j->cpu->partials +
+           (((span - j->first_span) * a->n_rows + row) * a->num_attention_heads + head) * (a->head_dim + 2);
 }
-
-static void scores_of(const online *o, float *scores, const float *keys, size_t n, const uint8_t *mask) {
-    o->k->matmul_f32(scores, EXAONE_KV_PAGE, o->q, o->head_dim, o->group, keys, NULL, n, o->head_dim);
-    for (size_t j = 0; mask && j < n; j++) {
-        for (size_t g = 0; !mask[j] && g < o->group; g++) {
-            scores[g * EXAONE_KV_PAGE + j] = -INFINITY;
-        }
-    }
-}
-
-/* n <= EXAONE_KV_PAGE keys and values, rows of head_dim; mask [n] or NULL */
-static void online_block(online *o, const float *keys, const float *values, size_t n, const uint8_t *mask) {
-    float scores[EXAONE_MAX_HEAD_GROUP * EXAONE_KV_PAGE];
-    scores_of(o, scores, keys, n, mask);
-    for (size_t g = 0; g < o->group; g++) {
-        float *out = o->out + g * o->head_dim, before = o->max[g];
-        float sum = o->k->softmax_exp(scores + g * EXAONE_KV_PAGE, n, o->scale, &o->max[g]);
-        float keep = before == o->max[g] ? 1.0f : expf(before - o->max[g]);
-        if (keep != 1.0f) {
-            for (size_t d = 0; d < o->head_dim; d++) {
-                out[d] *= keep;
-            }
-        }
-        o->sum[g] = o->sum[g] * keep + sum;
-        o->k->weighted_sum(out, scores + g * EXAONE_KV_PAGE, values, n, o->head_dim);
-    }
-}
-
-static void online_end(online *o) {
-    for (size_t g = 0; g < o->group; g++) {
-        float inverse = o->sum[g] == 0 ? 0.0f : 1.0f / o->sum[g]; /* NaN stays NaN */
-        for (size_t d = 0; d < o->head_dim; d++) {
-            o->out[g * o->head_dim + d] *= inverse;
-        }
-    }
-}
-
-/* Keys and values of one kv head for the indices of one page, as f32. */
-typedef struct {
-    size_t start, end;          /* indices: of one page */
-    const float *keys, *values; /* rows from start on */
-} block;
 
 static const float *rows_f32(const exaone_kernels *k, exaone_dtype type, const void *page, size_t row, size_t n,
                              size_t head_dim, float *scratch) {
@@ -93,102 +50,153 @@ static const float *rows_f32(const exaone_kernels *k, exaone_dtype type, const v
     }
 }
 
+/* A block of keys and values of one kv head: the indices start .. end - 1 of one page. */
+typedef struct {
+    size_t start, end;
+    const float *keys_t, *values; /* [head_dim, EXAONE_KV_PAGE], [end - start, head_dim] */
+} block;
+
 /* The part of the page of index `at` from there on, at most up to `end` (exclusive). */
 static block block_at(const exaone_kernels *k, const exaone_kv *kv, size_t head_dim, size_t kv_head, size_t at, size_t end,
-                      float *scratch) {
+                      exaone_attention_scratch *scratch) {
     size_t slot = at % kv->ring, page = slot / EXAONE_KV_PAGE, place = slot % EXAONE_KV_PAGE;
     size_t n = EXAONE_KV_PAGE - place, row = kv_head * EXAONE_KV_PAGE + place;
     n = n < end - at ? n : end - at;
-    block b = {.start = at, .end = at + n};
-    b.keys = rows_f32(k, kv->k_type, kv->k_pages[page], row, n, head_dim, scratch);
-    b.values = rows_f32(k, kv->v_type, kv->v_pages[page], row, n, head_dim, scratch + EXAONE_KV_PAGE * head_dim);
+    const float *keys = rows_f32(k, kv->k_type, kv->k_pages[page], row, n, head_dim, scratch->keys);
+    k->transpose(scratch->keys_t, EXAONE_KV_PAGE, keys, head_dim, n, head_dim);
+    block b = {.start = at, .end = at + n, .keys_t = scratch->keys_t};
+    b.values = rows_f32(k, kv->v_type, kv->v_pages[page], row, n, head_dim, scratch->values);
     return b;
 }
-
-enum { ROW_TILE = 8 }; /* rows of one sequence that share a block taken from the cache */
-
-typedef struct {
-    exaone_cpu *cpu;
-    const exaone_attention *a;
-    float *out;
-    const float *q;
-    size_t tile; /* rows per piece of work, at most ROW_TILE */
-} attention_job;
 
 static const uint8_t *mask_of(const exaone_attention *a, size_t sequence) {
     return a->key_mask ? a->key_mask[sequence] : NULL;
 }
 
-static void put_probs(const online *o, const attention_job *j, size_t r, size_t kv_head, float *scratch) {
+static const exaone_row *row_of(const attention_job *j, size_t query) {
+    return &j->a->rows[query / j->group];
+}
+
+/* The queries q0 .. q1 - 1 of one sequence see the keys begin .. end - 1, as far as each may. */
+static void see_keys(const attention_job *j, exaone_online *o, exaone_attention_scratch *scratch, size_t kv_head, size_t q0,
+                     size_t q1, size_t begin, size_t end) {
     const exaone_attention *a = j->a;
-    const exaone_row *row = &a->rows[r];
-    const uint8_t *mask = mask_of(a, row->sequence);
-    float scores[EXAONE_MAX_HEAD_GROUP * EXAONE_KV_PAGE];
-    for (size_t at = row->begin; at <= row->index;) {
-        block b = block_at(o->k, &a->kv[row->sequence], o->head_dim, kv_head, at, row->index + 1, scratch);
-        scores_of(o, scores, b.keys, b.end - b.start, mask ? mask + at : NULL);
-        for (size_t g = 0; g < o->group; g++) {
-            float *p = a->probs + (r * a->num_attention_heads + kv_head * o->group + g) * a->probs_keys + at;
-            for (size_t i = 0; i < b.end - b.start; i++) {
-                p[i] = o->sum[g] == 0 ? 0.0f : expf(scores[g * EXAONE_KV_PAGE + i] * o->scale - o->max[g]) / o->sum[g];
+    size_t sequence = row_of(j, q0)->sequence;
+    const uint8_t *mask = mask_of(a, sequence);
+    for (size_t at = begin; at < end;) {
+        block b = block_at(o->k, &a->kv[sequence], a->head_dim, kv_head, at, end, scratch);
+        for (size_t q = q0; q < q1;) { /* queries that see the same part of the block go together */
+            size_t from = row_of(j, q)->begin > at ? row_of(j, q)->begin : at, same = q + 1;
+            size_t to = row_of(j, q)->index + 1 < b.end ? row_of(j, q)->index + 1 : b.end;
+            for (; same < q1; same++) {
+                const exaone_row *r = row_of(j, same);
+                if ((r->begin > at ? r->begin : at) != from || (r->index + 1 < b.end ? r->index + 1 : b.end) != to) {
+                    break;
+                }
             }
+            if (from < to) {
+                exaone_online_block(o, q - q0, same - q0, b.keys_t + (from - at), b.values + (from - at) * a->head_dim,
+                                    to - from, mask ? mask + from : NULL);
+            }
+            q = same;
         }
         at = b.end;
     }
 }
 
-/* The mean of v, for the query heads of a row that saw no key. */
-static void average_values(const online *o, const exaone_kv *kv, size_t kv_head, size_t n_keys, float *scratch) {
+static void put_probs(const attention_job *j, exaone_online *o, exaone_attention_scratch *scratch, size_t kv_head,
+                      size_t query, size_t place, float max, float sum) {
+    const exaone_attention *a = j->a;
+    const exaone_row *row = row_of(j, query);
+    const uint8_t *mask = mask_of(a, row->sequence);
+    size_t head = kv_head * j->group + query % j->group;
+    float *probs = a->probs + (query / j->group * a->num_attention_heads + head) * a->probs_keys;
+    for (size_t at = row->begin; at <= row->index;) {
+        block b = block_at(o->k, &a->kv[row->sequence], a->head_dim, kv_head, at, row->index + 1, scratch);
+        exaone_online_scores(o, place, place + 1, b.keys_t, b.end - b.start, mask ? mask + at : NULL);
+        for (size_t i = 0; i < b.end - b.start; i++) {
+            probs[at + i] = sum == 0 ? 0.0f : expf(o->scores[place * EXAONE_KV_PAGE + i] * o->scale - max) / sum;
+        }
+        at = b.end;
+    }
+}
+
+/* The mean of v over indices 0 .. n_keys - 1, for a query that saw no key. */
+static void average_values(const attention_job *j, float *out, exaone_attention_scratch *scratch, size_t sequence,
+                           size_t kv_head, size_t n_keys) {
+    const exaone_attention *a = j->a;
+    const exaone_kernels *k = &j->cpu->kernels;
     float ones[EXAONE_KV_PAGE];
     for (size_t i = 0; i < EXAONE_KV_PAGE; i++) {
         ones[i] = 1.0f;
     }
+    memset(out, 0, a->head_dim * sizeof *out);
     for (size_t at = 0; at < n_keys;) {
-        block b = block_at(o->k, kv, o->head_dim, kv_head, at, n_keys, scratch);
-        o->k->weighted_sum(o->out, ones, b.values, b.end - b.start, o->head_dim);
+        block b = block_at(k, &a->kv[sequence], a->head_dim, kv_head, at, n_keys, scratch);
+        k->add_product(out, a->head_dim, ones, EXAONE_KV_PAGE, 1, b.values, a->head_dim, a->head_dim, b.end - b.start);
         at = b.end;
     }
-    for (size_t d = 0; d < o->head_dim; d++) {
-        o->out[d] /= (float)n_keys;
-    }
-    for (size_t g = 1; g < o->group; g++) {
-        memcpy(o->out + g * o->head_dim, o->out, o->head_dim * sizeof *o->out);
+    for (size_t d = 0; d < a->head_dim; d++) {
+        out[d] /= (float)n_keys;
     }
 }
 
-/* Rows r0 .. r1 (at most ROW_TILE) of one sequence, one kv head. A row's blocks are those of its own keys alone. */
-static void attention_tile(const attention_job *j, float *scratch, size_t kv_head, size_t r0, size_t r1) {
+static float *out_of(const attention_job *j, size_t kv_head, size_t query) {
+    size_t head = kv_head * j->group + query % j->group;
+    return j->out + (query / j->group * j->a->num_attention_heads + head) * j->a->head_dim;
+}
+
+/* Writes the result of a query from what all its keys gave. */
+static void finish(const attention_job *j, exaone_attention_scratch *scratch, size_t kv_head, size_t query,
+                   const float *total, float sum) {
     const exaone_attention *a = j->a;
-    size_t group = a->num_attention_heads / a->num_key_value_heads, sequence = a->rows[r0].sequence;
-    const exaone_kv *kv = &a->kv[sequence];
-    const uint8_t *mask = mask_of(a, sequence);
-    size_t begin = a->rows[r0].begin, end = a->rows[r0].index + 1;
-    online o[ROW_TILE];
-    for (size_t r = r0; r < r1; r++) {
-        size_t first = (r * a->num_attention_heads + kv_head * group) * a->head_dim;
-        online_init(&o[r - r0], &j->cpu->kernels, j->out + first, j->q + first, group, a->head_dim, a->scale);
-        begin = a->rows[r].begin < begin ? a->rows[r].begin : begin;
-        end = a->rows[r].index + 1 > end ? a->rows[r].index + 1 : end;
+    float *out = out_of(j, kv_head, query);
+    exaone_online_finish(out, total, sum, a->head_dim);
+    if (a->blind_keys && sum == 0) {
+        average_values(j, out, scratch, row_of(j, query)->sequence, kv_head, a->blind_keys);
     }
-    for (size_t at = begin; at < end;) {
-        block b = block_at(&j->cpu->kernels, kv, a->head_dim, kv_head, at, end, scratch);
-        for (size_t r = r0; r < r1; r++) {
-            size_t from = a->rows[r].begin > at ? a->rows[r].begin : at;
-            size_t to = a->rows[r].index + 1 < b.end ? a->rows[r].index + 1 : b.end;
-            if (from < to) {
-                size_t skip = (from - at) * a->head_dim;
-                online_block(&o[r - r0], b.keys + skip, b.values + skip, to - from, mask ? mask + from : NULL);
-            }
+}
+
+/* Queries q0 .. q1 - 1 of one sequence, one kv head: all spans, or the one span `only` of a job cut into spans. */
+static void attention_tile(const attention_job *j, exaone_attention_scratch *scratch, size_t kv_head, size_t q0, size_t q1,
+                           size_t only) {
+    const exaone_attention *a = j->a;
+    exaone_online o = {.k = &j->cpu->kernels, .q = scratch->q, .out = scratch->out, .scores = scratch->scores};
+    o.head_dim = a->head_dim;
+    o.scale = a->scale;
+    size_t n = q1 - q0, begin = row_of(j, q0)->begin, end = row_of(j, q0)->index + 1;
+    float max[EXAONE_QUERY_TILE], sum[EXAONE_QUERY_TILE];
+    for (size_t i = 0; i < n; i++) {
+        const exaone_row *row = row_of(j, q0 + i);
+        size_t head = kv_head * j->group + (q0 + i) % j->group;
+        memcpy(o.q + i * a->head_dim, j->q + ((q0 + i) / j->group * a->num_attention_heads + head) * a->head_dim,
+               a->head_dim * sizeof *o.q);
+        begin = row->begin < begin ? row->begin : begin;
+        end = row->index + 1 > end ? row->index + 1 : end;
+        max[i] = -INFINITY;
+        sum[i] = 0;
+    }
+    size_t span = j->n_spans ? only : begin / SPAN, last = j->n_spans ? only : (end - 1) / SPAN;
+    for (; span <= last; span++) {
+        size_t from = span * SPAN > begin ? span * SPAN : begin, to = (span + 1) * SPAN < end ? (span + 1) * SPAN : end;
+        exaone_online_start(&o, n);
+        see_keys(j, &o, scratch, kv_head, q0, q1, from, to);
+        for (size_t i = 0; i < n; i++) {
+            exaone_online_merge(scratch->total + i * a->head_dim, &max[i], &sum[i], o.out + i * a->head_dim, o.max[i],
+                                o.sum[i], a->head_dim);
         }
-        at = b.end;
     }
-    for (size_t r = r0; r < r1; r++) {
+    for (size_t i = 0; i < n; i++) {
+        if (j->n_spans) {
+            float *partial = partial_of(j, only, (q0 + i) / j->group, kv_head * j->group + (q0 + i) % j->group);
+            memcpy(partial, scratch->total + i * a->head_dim, a->head_dim * sizeof *partial);
+            partial[a->head_dim] = max[i];
+            partial[a->head_dim + 1] = sum[i];
+            continue;
+        }
+        finish(j, scratch, kv_head, q0 + i, scratch->total + i * a->head_dim, sum[i]);
         if (a->probs) {
-            put_probs(&o[r - r0], j, r, kv_head, scratch);
-        }
-        online_end(&o[r - r0]);
-        if (a->blind_keys && o[r - r0].sum[0] == 0) {
-            average_values(&o[r - r0], kv, kv_head, a->blind_keys, scratch);
+            put_probs(j, &o, scratch, kv_head, q0 + i, i, max[i], sum[i]);
         }
     }
 }
@@ -196,28 +204,66 @@ static void attention_tile(const attention_job *j, float *scratch, size_t kv_hea
 static void attention_part(void *arg, int worker, size_t begin, size_t end) {
     const attention_job *j = arg;
     const exaone_attention *a = j->a;
-    float *scratch = j->cpu->scratch + (size_t)worker * EXAONE_CPU_SCRATCH;
+    size_t n_queries = a->n_rows * j->group;
     for (size_t t = begin; t < end; t++) {
-        size_t r0 = t / a->num_key_value_heads * j->tile, kv_head = t % a->num_key_value_heads;
-        size_t last = a->n_rows - r0 < j->tile ? a->n_rows : r0 + j->tile;
-        while (r0 < last) {
-            size_t r1 = r0 + 1;
-            while (r1 < last && a->rows[r1].sequence == a->rows[r0].sequence) {
-                r1++;
+        size_t kv_head = t % a->num_key_value_heads, tile = t / a->num_key_value_heads % j->n_tiles;
+        size_t span = j->first_span + t / a->num_key_value_heads / j->n_tiles;
+        size_t q0 = tile * j->tile, last = n_queries - q0 < j->tile ? n_queries : q0 + j->tile;
+        while (q0 < last) {
+            size_t q1 = q0 + 1;
+            while (q1 < last && row_of(j, q1)->sequence == row_of(j, q0)->sequence) {
+                q1++;
             }
-            attention_tile(j, scratch, kv_head, r0, r1);
-            r0 = r1;
+            attention_tile(j, &j->cpu->scratch[worker], kv_head, q0, q1, span);
+            q0 = q1;
         }
     }
 }
 
-/* Rows per piece of work: enough pieces for all threads come first. */
-static size_t tile_rows(const exaone_cpu *cpu, const exaone_attention *a) {
-    size_t tile = ROW_TILE, wanted = 2 * (size_t)exaone_pool_size(cpu->pool);
-    while (tile > 1 && (a->n_rows + tile - 1) / tile * a->num_key_value_heads < wanted) {
-        tile /= 2;
+/* Puts the spans of rows begin .. end - 1 together. */
+static void merge_part(void *arg, int worker, size_t begin, size_t end) {
+    const attention_job *j = arg;
+    const exaone_attention *a = j->a;
+    exaone_attention_scratch *scratch = &j->cpu->scratch[worker];
+    for (size_t t = begin; t < end; t++) {
+        size_t row = t / a->num_attention_heads, head = t % a->num_attention_heads;
+        float max = -INFINITY, sum = 0;
+        for (size_t span = j->first_span; span < j->first_span + j->n_spans; span++) {
+            const float *partial = partial_of(j, span, row, head);
+            exaone_online_merge(scratch->total, &max, &sum, partial, partial[a->head_dim], partial[a->head_dim + 1],
+                                a->head_dim);
+        }
+        finish(j, scratch, head / j->group, row * j->group + head % j->group, scratch->total, sum);
     }
-    return tile;
+}
+
+/* Queries per piece of work: enough pieces for all threads come first. */
+static void choose_tile(attention_job *j) {
+    size_t wanted = 2 * (size_t)exaone_pool_size(j->cpu->pool), n = j->a->n_rows * j->group;
+    j->tile = exaone_online_tile(j->a->head_dim);
+    j->n_tiles = (n + j->tile - 1) / j->tile;
+    while (j->tile > 8 && j->tile / 2 >= j->group && j->n_tiles * j->a->num_key_value_heads < wanted) {
+        j->tile /= 2;
+        j->n_tiles = (n + j->tile - 1) / j->tile;
+    }
+}
+
+/* Cuts the work into spans when there are fewer tiles than threads want. */
+static void choose_spans(attention_job *j) {
+    const exaone_attention *a = j->a;
+    size_t wanted = 2 * (size_t)exaone_pool_size(j->cpu->pool), first = SIZE_MAX, last = 0;
+    if (exaone_pool_size(j->cpu->pool) == 1 || j->n_tiles * a->num_key_value_heads >= wanted || a->probs) {
+        return;
+    }
+    for (size_t r = 0; r < a->n_rows; r++) {
+        first = a->rows[r].begin / SPAN < first ? a->rows[r].begin / SPAN : first;
+        last = a->rows[r].index / SPAN > last ? a->rows[r].index / SPAN : last;
+    }
+    size_t floats = a->n_rows * a->num_attention_heads * (a->head_dim + 2);
+    if (last > first && last - first < EXAONE_PARTIAL_FLOATS / floats) {
+        j->first_span = first;
+        j->n_spans = last - first + 1;
+    }
 }
 
 void exaone_cpu_attention(exaone_backend *be, float *out, const float *q, const exaone_attention *a) {
@@ -226,8 +272,17 @@ void exaone_cpu_attention(exaone_backend *be, float *out, const float *q, const 
     if (a->probs) {
         memset(a->probs, 0, a->n_rows * a->num_attention_heads * a->probs_keys * sizeof *a->probs);
     }
-    attention_job j = {cpu, a, out, q, tile_rows(cpu, a)};
-    exaone_pool_run(cpu->pool, (a->n_rows + j.tile - 1) / j.tile * a->num_key_value_heads, 1, attention_part, &j);
+    attention_job j = {cpu, a, out, q, .group = a->num_attention_heads / a->num_key_value_heads};
+    choose_tile(&j);
+    choose_spans(&j);
+    if (!j.n_spans) {
+        exaone_pool_run(cpu->pool, j.n_tiles * a->num_key_value_heads, 1, attention_part, &j);
+        return;
+    }
+    pthread_mutex_lock(&cpu->shared); /* partials */
+    exaone_pool_run(cpu->pool, j.n_tiles * a->num_key_value_heads * j.n_spans, 1, attention_part, &j);
+    exaone_pool_run(cpu->pool, a->n_rows * a->num_attention_heads, 1, merge_part, &j);
+    pthread_mutex_unlock(&cpu->shared);
 }
 
 typedef struct {
@@ -271,69 +326,4 @@ void exaone_cpu_store_kv(exaone_backend *be, const exaone_attention *a, const fl
     exaone_cpu *cpu = be->state;
     store_job j = {cpu, a, k, v};
     exaone_pool_run(cpu->pool, a->n_rows, 16, store_part, &j);
-}
-
-enum {
-    PARTS = 8,
-    QUERY_TILE = 8
-}; /* a segment's queries are cut into PARTS; a tile of them shares a packed block of keys */
-
-typedef struct {
-    exaone_cpu *cpu;
-    const exaone_segments *s;
-    float *out;
-    const float *q, *k, *v;
-} segment_job;
-
-static void pack(float *to, const float *from, size_t n, size_t stride, size_t head_dim) {
-    for (size_t i = 0; i < n; i++) {
-        memcpy(to + i * head_dim, from + i * stride, head_dim * sizeof *to);
-    }
-}
-
-/* Query rows q0 .. q1 (at most QUERY_TILE) of one kv head against the keys k0 .. k1. */
-static void segment_tile(const segment_job *j, float *scratch, size_t kv_head, size_t q0, size_t q1, size_t k0, size_t k1) {
-    const exaone_segments *s = j->s;
-    size_t group = s->num_heads / s->num_key_value_heads, kv_stride = s->num_key_value_heads * s->head_dim;
-    float *keys = scratch, *values = scratch + (size_t)EXAONE_KV_PAGE * s->head_dim;
-    online o[QUERY_TILE];
-    for (size_t i = q0; i < q1; i++) {
-        size_t first = (i * s->num_heads + kv_head * group) * s->head_dim;
-        online_init(&o[i - q0], &j->cpu->kernels, j->out + first, j->q + first, group, s->head_dim, s->scale);
-    }
-    for (size_t at = k0; at < k1; at += EXAONE_KV_PAGE) {
-        size_t n = k1 - at < EXAONE_KV_PAGE ? k1 - at : EXAONE_KV_PAGE;
-        pack(keys, j->k + at * kv_stride + kv_head * s->head_dim, n, kv_stride, s->head_dim);
-        pack(values, j->v + at * kv_stride + kv_head * s->head_dim, n, kv_stride, s->head_dim);
-        for (size_t i = q0; i < q1; i++) {
-            online_block(&o[i - q0], keys, values, n, NULL);
-        }
-    }
-    for (size_t i = q0; i < q1; i++) {
-        online_end(&o[i - q0]);
-    }
-}
-
-static void segment_part(void *arg, int worker, size_t begin, size_t end) {
-    const segment_job *j = arg;
-    const exaone_segments *s = j->s;
-    float *scratch = j->cpu->scratch + (size_t)worker * EXAONE_CPU_SCRATCH;
-    for (size_t t = begin; t < end; t++) {
-        size_t part = t % PARTS, kv_head = t / PARTS % s->num_key_value_heads, segment = t / PARTS / s->num_key_value_heads;
-        size_t k0 = (size_t)s->bounds[segment], k1 = (size_t)s->bounds[segment + 1];
-        size_t q0 = k0 + (k1 - k0) * part / PARTS, q_end = k0 + (k1 - k0) * (part + 1) / PARTS;
-        while (q0 < q_end) {
-            size_t q1 = q_end - q0 < QUERY_TILE ? q_end : q0 + QUERY_TILE;
-            segment_tile(j, scratch, kv_head, q0, q1, k0, k1);
-            q0 = q1;
-        }
-    }
-}
-
-void exaone_cpu_segment_attention(exaone_backend *be, float *out, const float *q, const float *k, const float *v,
-                                  const exaone_segments *s) {
-    exaone_cpu *cpu = be->state;
-    assert(s->num_heads / s->num_key_value_heads <= EXAONE_MAX_HEAD_GROUP && s->head_dim <= EXAONE_MAX_HEAD_DIM);
-    segment_job j = {cpu, s, out, q, k, v};
-    exaone_pool_run(cpu->pool, s->n_segments * s->num_key_value_heads * PARTS, 1, segment_part, &j);
 }

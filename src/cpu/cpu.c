@@ -150,6 +150,7 @@ static void op_close(exaone_backend *be) {
         exaone_cpu *cpu = be->state;
         exaone_cpu_matmul_release(cpu);
         free(cpu->scratch);
+        free(cpu->partials);
         free(cpu);
     }
 }
@@ -168,10 +169,12 @@ exaone_status exaone_cpu_open(exaone_pool *pool, const char *level, exaone_preci
     }
     cpu->pool = pool;
     cpu->precision = precision;
-    size_t bytes = (size_t)exaone_pool_size(pool) * EXAONE_CPU_SCRATCH * sizeof(float);
+    size_t bytes = (size_t)exaone_pool_size(pool) * sizeof *cpu->scratch;
     cpu->scratch = exaone_mem_aligned(bytes, 1);
-    if (!cpu->scratch || !exaone_cpu_matmul_init(cpu)) {
+    cpu->partials = exaone_mem_array(EXAONE_PARTIAL_FLOATS, sizeof *cpu->partials);
+    if (!cpu->scratch || !cpu->partials || !exaone_cpu_matmul_init(cpu)) {
         free(cpu->scratch);
+        free(cpu->partials);
         free(cpu);
         return exaone_fail_memory(err, "kernel scratch", bytes);
     }

@@ -5,7 +5,7 @@
 #include "backend/backend.h"
 #include "base/pool.h"
 
-/* `pool` must outlive the backend. level: "scalar", "avx2", NULL = the best. Owned by the caller: be->close(be). */
+/* `pool` must outlive the backend. level: as exaone_kernels_init. Owned by the caller: be->close(be). */
 EXAONE_MUST_USE exaone_status exaone_cpu_open(exaone_pool *pool, const char *level, exaone_precision precision,
                                               exaone_backend **out, exaone_error *err);
 

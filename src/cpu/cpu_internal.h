@@ -7,19 +7,21 @@
 #include "backend/backend.h"
 #include "base/pool.h"
 #include "cpu/kernels/kernels.h"
+#include "cpu/online.h"
 
-/* Floats of scratch per worker: one packed block of keys and one of values. */
-enum { EXAONE_CPU_SCRATCH = 2 * EXAONE_KV_PAGE * EXAONE_MAX_HEAD_DIM };
+/* Numbers kept of a call whose contexts are cut into spans (attention.c). */
+enum { EXAONE_PARTIAL_FLOATS = 2 << 20 };
 
 typedef struct exaone_cpu {
     exaone_backend be;
     exaone_kernels kernels;
     exaone_pool *pool;
-    float *scratch; /* [workers, EXAONE_CPU_SCRATCH] */
+    exaone_attention_scratch *scratch; /* [workers] */
     exaone_precision precision;
-    /* Products with other types than F32, F16 and BF16: memory for rows of up to max_features columns, used by one call at a
-     * time. */
-    pthread_mutex_t products;
+    pthread_mutex_t
+        shared;      /* of the memory below: one operation at a time uses it, whatever thread of the program it is of */
+    float *partials; /* [EXAONE_PARTIAL_FLOATS]: no page of it is there before a long context needs it */
+    /* Products with other types than F32, F16 and BF16: memory for rows of up to max_features columns. */
     size_t max_features;
     exaone_q8_rows rows; /* [EXAONE_CPU_ROWS, max_features] */
     uint8_t *unpacked;   /* [workers, unpacked_bytes]: weight rows taken apart, or as f32 */

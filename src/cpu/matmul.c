@@ -12,9 +12,10 @@
 #include "cpu/cpu_internal.h"
 
 enum {
-    OUT_TILE = 16,            /* outputs per index handed out: four kernel tiles */
-    F32_ROWS = 4,             /* weight rows made f32 at a time: one kernel tile */
-    MIN_TILE_WORK = 32 * 1024 /* multiply-adds that are worth handing to a thread */
+    OUT_TILE = 16,             /* outputs per index handed out: four kernel tiles */
+    F32_ROWS = 4,              /* weight rows made f32 at a time: one kernel tile */
+    MIN_TILE_WORK = 32 * 1024, /* multiply-adds that are worth handing to a thread */
+    CACHED_FLOATS = 256 * 1024 /* activations that pass over the weights together */
 };
 
 typedef struct {
@@ -171,7 +172,7 @@ static void quantize_part(void *arg, int worker, size_t begin, size_t end) {
  */
 
 bool exaone_cpu_matmul_init(exaone_cpu *cpu) {
-    return pthread_mutex_init(&cpu->products, NULL) == 0;
+    return pthread_mutex_init(&cpu->shared, NULL) == 0;
 }
 
 static void release_memory(exaone_cpu *cpu) {
@@ -187,7 +188,7 @@ static void release_memory(exaone_cpu *cpu) {
 
 void exaone_cpu_matmul_release(exaone_cpu *cpu) {
     release_memory(cpu);
-    pthread_mutex_destroy(&cpu->products);
+    pthread_mutex_destroy(&cpu->shared);
 }
 
 exaone_status exaone_cpu_prepare(exaone_backend *be, size_t max_features, exaone_error *err) {
@@ -214,16 +215,22 @@ exaone_status exaone_cpu_prepare(exaone_backend *be, size_t max_features, exaone
     return EXAONE_OK;
 }
 
+/* Rows whose activations stay in the cache while the weights pass, a multiple of the kernels' tiles. */
+static size_t rows_at_a_time(size_t n_in) {
+    size_t n = CACHED_FLOATS / n_in / 12 * 12;
+    return n > 12 ? n : 12;
+}
+
 void exaone_cpu_matmul(exaone_backend *be, float *out, size_t out_stride, const float *x, const exaone_matrix *w, size_t n) {
     exaone_cpu *cpu = be->state;
     assert(EXAONE_DTYPE_BIT(w->dtype) & (EXAONE_DTYPES_COMPUTED | EXAONE_DTYPES_SCALED));
     bool plain = (EXAONE_DTYPE_BIT(w->dtype) & EXAONE_DTYPES_FLOAT) != 0;
     size_t tiles = (w->out_features + OUT_TILE - 1) / OUT_TILE, n_in = w->in_features;
     exaone_pool_fn *part = plain ? plain_part : cpu->precision == EXAONE_PRECISION_F32 || !fits_q8(w) ? f32_part : q8_part;
-    size_t step = part == q8_part ? EXAONE_CPU_ROWS : n;
+    size_t step = part == q8_part ? EXAONE_CPU_ROWS : rows_at_a_time(n_in);
     if (!plain) { /* threads of several sessions share the scratch memory; the pool serves one of them at a time anyway */
         assert(n_in <= cpu->max_features);
-        pthread_mutex_lock(&cpu->products);
+        pthread_mutex_lock(&cpu->shared);
     }
     for (size_t r = 0; r < n; r += step) {
         job j = {cpu, out + r * out_stride, out_stride, x + r * n_in, w, n - r < step ? n - r : step};
@@ -234,7 +241,7 @@ void exaone_cpu_matmul(exaone_backend *be, float *out, size_t out_stride, const 
         exaone_pool_run(cpu->pool, tiles, work >= MIN_TILE_WORK ? 1 : MIN_TILE_WORK / work, part, &j);
     }
     if (!plain) {
-        pthread_mutex_unlock(&cpu->products);
+        pthread_mutex_unlock(&cpu->shared);
     }
 }
 

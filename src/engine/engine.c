@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "cpu/cpu.h"
+#include "cpu/kernels/kernels.h"
 #include "engine/engine_internal.h"
 #include "engine/model_tokenizer.h"
 #include "engine/observe.h"
@@ -192,6 +193,10 @@ static exaone_status open_parts(exaone_engine *e, const char *path, const exaone
         fill_info(e, n_threads);
     }
     return s;
+}
+
+const char *exaone_cpu_level(size_t i) {
+    return exaone_kernels_level(i);
 }
 
 exaone_status exaone_engine_open(const char *path, const exaone_engine_options *options, exaone_engine **out,

@@ -38,7 +38,7 @@ if grep -q "did you mean" "$work/err"; then fail "no wild suggestion for -x"; el
 run_it "$exaone" -m models/tiny run hi
 complains "an option before the command" 2 "-m comes behind a command"
 run_it "$exaone" run --cpu bogus x
-complains "an unknown level" 2 "--cpu bogus: want scalar or avx2"
+complains "an unknown level" 2 "--cpu bogus: this machine runs none of that name, but every level from scalar to "
 run_it "$exaone" run -m "" x
 complains "an empty model path" 2 "--model: the path is empty"
 run_it "$exaone" run --image "" x

@@ -92,11 +92,12 @@ static void matmul_case(const exaone_kernels *fast, int type, size_t n_rows, siz
 
 static void test_matmul(void **state) {
     (void)state;
-    static const size_t sizes[][3] = {{1, 1, 1},   {1, 5, 7},     {2, 4, 8},    {3, 9, 33},
-                                      {5, 6, 160}, {8, 17, 1176}, {1, 64, 4097}};
-    for (const char *const *level = exaone_kernels_levels(); *level; level++) {
+    static const size_t sizes[][3] = {{1, 1, 1},     {1, 5, 7},  {2, 4, 8},  {3, 9, 33}, {5, 6, 160}, {8, 17, 1176},
+                                      {1, 64, 4097}, {4, 4, 64}, {6, 8, 48}, {7, 5, 31}, {13, 12, 95}};
+    const char *level;
+    for (size_t rung = 0; (level = exaone_kernels_level(rung)); rung++) {
         exaone_kernels k;
-        assert_string_equal(exaone_kernels_init(&k, *level), *level);
+        assert_string_equal(exaone_kernels_init(&k, level), level);
         for (int type = 0; type < 3; type++) {
             for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
                 matmul_case(&k, type, sizes[i][0], sizes[i][1], sizes[i][2], 1.0f);
@@ -114,9 +115,10 @@ static void test_elementwise(void **state) {
     (void)state;
     exaone_kernels plain;
     exaone_kernels_init(&plain, "scalar");
-    for (const char *const *level = exaone_kernels_levels(); *level; level++) {
+    const char *level;
+    for (size_t rung = 0; (level = exaone_kernels_level(rung)); rung++) {
         exaone_kernels k;
-        exaone_kernels_init(&k, *level);
+        exaone_kernels_init(&k, level);
         for (size_t n = 1; n < 70; n += n < 20 ? 1 : 7) {
             float x[80], w[80], a[80], b[80], up[80];
             for (size_t i = 0; i < n; i++) {
@@ -150,11 +152,88 @@ static void test_elementwise(void **state) {
     }
 }
 
+/* a [rows, depth] with its own stride, b [depth, n]: against plain C, each row alone with the same bits, nothing beside. */
+static void product_case(const exaone_kernels *fast, size_t n_rows, size_t n, size_t depth, float scale) {
+    exaone_kernels plain;
+    exaone_kernels_init(&plain, "scalar");
+    size_t a_stride = depth + 3, b_stride = n + 5, out_stride = n + 2, n_out = n_rows * out_stride;
+    float *a = malloc(n_rows * a_stride * sizeof *a), *b = malloc(depth * b_stride * sizeof *b);
+    float *x = guarded(n_out), *y = guarded(n_out), *one = guarded(n);
+    for (size_t i = 0; i < n_rows * a_stride; i++) {
+        a[i] = uniform() * scale;
+    }
+    for (size_t i = 0; i < depth * b_stride; i++) {
+        b[i] = uniform();
+    }
+    for (size_t i = 0; i < n_out; i++) {
+        x[i] = y[i] = uniform();
+    }
+    for (size_t r = 0; r < n_rows; r++) {
+        memcpy(one, x + r * out_stride, n * sizeof *one);
+        fast->add_product(one, n, a + r * a_stride, a_stride, 1, b, b_stride, n, depth);
+        memcpy(y + r * out_stride, one, n * sizeof *one);
+    }
+    fast->add_product(x, out_stride, a, a_stride, n_rows, b, b_stride, n, depth);
+    assert_memory_equal(x, y, n_out * sizeof *x); /* gaps too */
+    memset(y, 0, n_out * sizeof *y);
+    memset(x, 0, n_out * sizeof *x);
+    fast->add_product(x, out_stride, a, a_stride, n_rows, b, b_stride, n, depth);
+    plain.add_product(y, out_stride, a, a_stride, n_rows, b, b_stride, n, depth);
+    for (size_t i = 0; i < n_out; i++) { /* a chain of `depth` roundings */
+        assert_true(fabs((double)x[i] - (double)y[i]) <= ((double)depth + 1) * 0x1p-24 * (double)depth * (double)scale);
+    }
+    check_guard(x, n_out);
+    check_guard(y, n_out);
+    check_guard(one, n);
+    free(a);
+    free(b);
+}
+
+static void test_add_product(void **state) {
+    (void)state;
+    static const size_t sizes[][3] = {{1, 1, 1},   {1, 64, 64},  {2, 7, 3},    {3, 16, 80},  {4, 17, 128},
+                                      {5, 33, 64}, {6, 48, 65},  {7, 64, 128}, {13, 80, 64}, {60, 64, 80},
+                                      {64, 9, 1},  {8, 200, 33}, {11, 63, 512}};
+    const char *level;
+    for (size_t rung = 0; (level = exaone_kernels_level(rung)); rung++) {
+        exaone_kernels k;
+        assert_string_equal(exaone_kernels_init(&k, level), level);
+        for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+            product_case(&k, sizes[i][0], sizes[i][1], sizes[i][2], 1);
+            product_case(&k, sizes[i][0], sizes[i][1], sizes[i][2], 1e6f);
+        }
+    }
+}
+
+static void test_transpose(void **state) {
+    (void)state;
+    const char *level;
+    for (size_t rung = 0; (level = exaone_kernels_level(rung)); rung++) {
+        exaone_kernels k;
+        exaone_kernels_init(&k, level);
+        for (size_t n_rows = 1; n_rows <= 64; n_rows += n_rows < 20 ? 1 : 11) {
+            for (size_t n = 1; n < 130; n += n < 20 ? 1 : 31) {
+                float *x = malloc(n_rows * (n + 1) * sizeof *x), *out = guarded(n * 64);
+                for (size_t i = 0; i < n_rows * (n + 1); i++) {
+                    x[i] = uniform();
+                }
+                k.transpose(out, 64, x, n + 1, n_rows, n);
+                for (size_t i = 0; i < n * 64; i++) {
+                    assert_true(out[i] == (i % 64 < n_rows ? x[i % 64 * (n + 1) + i / 64] : guard_value));
+                }
+                check_guard(out, n * 64);
+                free(x);
+            }
+        }
+    }
+}
+
 static void test_softmax_of_nothing(void **state) {
     (void)state;
-    for (const char *const *level = exaone_kernels_levels(); *level; level++) {
+    const char *level;
+    for (size_t rung = 0; (level = exaone_kernels_level(rung)); rung++) {
         exaone_kernels k;
-        exaone_kernels_init(&k, *level);
+        exaone_kernels_init(&k, level);
         float x[9], m = -INFINITY;
         for (int i = 0; i < 9; i++) {
             x[i] = -INFINITY;
@@ -169,9 +248,10 @@ static void test_softmax_of_nothing(void **state) {
 /* A NaN among the scores, or nothing else: the sum is NaN, whichever lane it is in. */
 static void test_softmax_keeps_nan(void **state) {
     (void)state;
-    for (const char *const *level = exaone_kernels_levels(); *level; level++) {
+    const char *level;
+    for (size_t rung = 0; (level = exaone_kernels_level(rung)); rung++) {
         exaone_kernels k;
-        exaone_kernels_init(&k, *level);
+        exaone_kernels_init(&k, level);
         for (int at = 0; at < 20; at++) {
             for (int rest = 0; rest < 2; rest++) {
                 float x[19], m = rest ? -INFINITY : 1;
@@ -187,9 +267,10 @@ static void test_softmax_keeps_nan(void **state) {
 
 static void test_silu_extremes(void **state) {
     (void)state;
-    for (const char *const *level = exaone_kernels_levels(); *level; level++) {
+    const char *level;
+    for (size_t rung = 0; (level = exaone_kernels_level(rung)); rung++) {
         exaone_kernels k;
-        exaone_kernels_init(&k, *level);
+        exaone_kernels_init(&k, level);
         float g[8] = {-1e30f, 1e30f, -200, 200, 0, -0.0f, FLT_MIN, NAN}, up[8] = {1, 1, 1, 1, 1, 1, 1, 1};
         k.silu_mul(g, up, 8);
         assert_true(g[0] == 0 && g[1] == 1e30f && fabsf(g[2]) < 1e-30f && g[3] == 200 && g[4] == 0 && isnan(g[7]));
@@ -205,6 +286,8 @@ static void test_unknown_level(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_matmul),
+                                       cmocka_unit_test(test_add_product),
+                                       cmocka_unit_test(test_transpose),
                                        cmocka_unit_test(test_elementwise),
                                        cmocka_unit_test(test_softmax_of_nothing),
                                        cmocka_unit_test(test_softmax_keeps_nan),

@@ -74,6 +74,17 @@ static int open_micro_scalar(void **state) {
     return 0;
 }
 
+/* The level below the best of this machine, where that is not plain C. */
+static int open_nano_below(void **state) {
+    (void)state;
+    size_t n = 0;
+    while (exaone_cpu_level(n)) {
+        n++;
+    }
+    open_set("nano", exaone_cpu_level(n > 2 ? n - 2 : n - 1), false);
+    return 0;
+}
+
 static int open_micro_gguf(void **state) {
     (void)state;
     open_set("micro", NULL, true);
@@ -428,9 +439,12 @@ static void test_odd_inputs(void **state) {
         cmocka_unit_test_setup_teardown(test_generate, open, close_set)
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        STAGES(open_micro),        STAGES(open_nano),
-        STAGES(open_micro_scalar), STAGES(open_micro_gguf),
-        STAGES(open_nano_gguf),    cmocka_unit_test_setup_teardown(test_odd_inputs, open_micro, close_set)};
+    const struct CMUnitTest tests[] = {STAGES(open_micro),
+                                       STAGES(open_nano),
+                                       STAGES(open_micro_scalar),
+                                       STAGES(open_micro_gguf),
+                                       STAGES(open_nano_below),
+                                       STAGES(open_nano_gguf),
+                                       cmocka_unit_test_setup_teardown(test_odd_inputs, open_micro, close_set)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,48 +13,68 @@ static int has_avx2(void) {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __get_cpuid(1, &eax, &ebx, &ecx, &edx) &&
            (ecx & bit_F16C); /* clang's builtin does not know F16C */
 }
-#else
-static int has_avx2(void) {
-    return 0;
+
+static int has_avx512(void) {
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+
+static void fill_avx2(exaone_kernels *k) {
+    exaone_kernels_avx2(k);
+    exaone_kernels_avx2_q8(k);
+    exaone_kernels_avx2_unpack(k);
+    exaone_kernels_avx2_scaled(k);
+    exaone_kernels_avx2_cached(k);
 }
 #endif
 
-const char *const *exaone_kernels_levels(void) {
-    static const char *const both[] = {"scalar", "avx2", NULL};
-    static const char *const plain[] = {"scalar", NULL};
-    return has_avx2() ? both : plain;
+static int always(void) {
+    return 1;
 }
 
-const char *exaone_kernels_init(exaone_kernels *k, const char *level) {
-    const char *const *levels = exaone_kernels_levels();
-    const char *best = NULL;
-    for (size_t i = 0; levels[i]; i++) {
-        if (!level || strcmp(levels[i], level) == 0) {
-            best = levels[i];
-        }
-    }
-    if (!best) {
-        return NULL;
-    }
-    memset(k, 0, sizeof *k);
+static void fill_scalar(exaone_kernels *k) {
     exaone_kernels_scalar(k);
     exaone_kernels_scalar_q8(k);
     exaone_kernels_scalar_scaled(k);
     exaone_kernels_scalar_cached(k);
+}
+
+/* The rungs, each replacing what it improves of those below. */
+static const struct {
+    const char *name;
+    int (*present)(void);
+    void (*fill)(exaone_kernels *k);
+} ladder[] = {
+    {"scalar", always, fill_scalar},
 #if defined(__x86_64__)
-    if (strcmp(best, "avx2") == 0) {
-        exaone_kernels_avx2(k);
-        exaone_kernels_avx2_q8(k);
-        exaone_kernels_avx2_unpack(k);
-        exaone_kernels_avx2_scaled(k);
-        exaone_kernels_avx2_cached(k);
-    }
+    {"avx2", has_avx2, fill_avx2},
+    {"avx512", has_avx512, exaone_kernels_avx512},
 #endif
+};
+
+enum { RUNGS = sizeof ladder / sizeof ladder[0] };
+
+const char *exaone_kernels_level(size_t i) {
+    return i < RUNGS && ladder[i].present() ? ladder[i].name : NULL;
+}
+
+const char *exaone_kernels_init(exaone_kernels *k, const char *level) {
+    size_t n = 0;
+    while (exaone_kernels_level(n) && (!level || n == 0 || strcmp(ladder[n - 1].name, level) != 0)) {
+        n++;
+    }
+    if (level && strcmp(ladder[n - 1].name, level) != 0) {
+        return NULL;
+    }
+    memset(k, 0, sizeof *k);
+    for (size_t i = 0; i < n; i++) {
+        ladder[i].fill(k);
+    }
 #define K(name, result, args) assert(k->name);
     EXAONE_KERNELS(K)
     EXAONE_KERNELS_Q8(K)
     EXAONE_KERNELS_SCALED(K)
     EXAONE_KERNELS_CACHED(K)
 #undef K
-    return best;
+    return ladder[n - 1].name;
 }

@@ -43,8 +43,12 @@ typedef struct exaone_q8_weights {
     /* *max = m = max(*max, scale * x); x = exp(scale * x - m), returns the sum; all 0 when m is -infinity; n >= 1. A NaN \
      * is passed over by max and stays in x and in the sum */                                                             \
     K(softmax_exp, float, (float *x, size_t n, float scale, float *max))                                                  \
-    /* out[d] += sum_j p[j] * v[j * n_dim + d], j < n in rising order */                                                  \
-    K(weighted_sum, void, (float *out, const float *p, const float *v, size_t n, size_t n_dim))
+    /* out[r][c] += sum_i a[r][i] * b[i][c], r < n_rows, c < n, i < depth rising: one multiply-add after the other */     \
+    K(add_product, void,                                                                                                  \
+      (float *out, size_t out_stride, const float *a, size_t a_stride, size_t n_rows, const float *b, size_t b_stride,    \
+       size_t n, size_t depth))                                                                                           \
+    /* out[c][r] = x[r][c], r < n_rows, c < n */                                                                          \
+    K(transpose, void, (float *out, size_t out_stride, const float *x, size_t x_stride, size_t n_rows, size_t n))
 
 /* Kernels of block types; n is a multiple of 32. */
 #define EXAONE_KERNELS_Q8(K)                                                                                           \
@@ -88,11 +92,11 @@ typedef struct exaone_kernels {
     exaone_unpack_fn *unpack[EXAONE_DTYPE_COUNT]; /* of block types; the same bits at every level */
 } exaone_kernels;
 
-/* Fills the table with the best entries up to `level` ("scalar", "avx2"; NULL: the best of this machine). Returns the level
- * installed, or NULL when the level is unknown or this machine lacks it. */
+/* Fills the table with the best entries up to `level` ("scalar", "avx2", "avx512"; NULL: the best of this machine). Returns
+ * the level installed, or NULL when the level is unknown or this machine lacks it. */
 const char *exaone_kernels_init(exaone_kernels *k, const char *level);
-/* Levels that this machine can run, best last; NULL-terminated. */
-const char *const *exaone_kernels_levels(void);
+/* Levels that this machine can run, number i from 0 on, best last; NULL behind the last. */
+const char *exaone_kernels_level(size_t i);
 
 void exaone_kernels_scalar(exaone_kernels *k);
 void exaone_kernels_scalar_q8(exaone_kernels *k);
@@ -103,5 +107,6 @@ void exaone_kernels_avx2_q8(exaone_kernels *k);
 void exaone_kernels_avx2_unpack(exaone_kernels *k);
 void exaone_kernels_avx2_scaled(exaone_kernels *k);
 void exaone_kernels_avx2_cached(exaone_kernels *k);
+void exaone_kernels_avx512(exaone_kernels *k);
 
 #endif

@@ -192,37 +192,109 @@ static float softmax_exp(float *x, size_t n, float scale, float *max) {
     return sum;
 }
 
-static void weighted_sum(float *out, const float *p, const float *v, size_t n, size_t n_dim) {
-    size_t d = 0;
-    for (; d + 32 <= n_dim; d += 32) { /* four chains hide the latency of one; each lane is a sum by itself */
-        float *o = out + d;
-        __m256 a = _mm256_loadu_ps(o), b = _mm256_loadu_ps(o + 8), c = _mm256_loadu_ps(o + 16), e = _mm256_loadu_ps(o + 24);
-        for (size_t j = 0; j < n; j++) {
-            const float *x = v + j * n_dim + d;
-            __m256 w = _mm256_set1_ps(p[j]);
-            a = _mm256_fmadd_ps(w, _mm256_loadu_ps(x), a);
-            b = _mm256_fmadd_ps(w, _mm256_loadu_ps(x + 8), b);
-            c = _mm256_fmadd_ps(w, _mm256_loadu_ps(x + 16), c);
-            e = _mm256_fmadd_ps(w, _mm256_loadu_ps(x + 24), e);
-        }
-        _mm256_storeu_ps(o, a);
-        _mm256_storeu_ps(o + 8, b);
-        _mm256_storeu_ps(o + 16, c);
-        _mm256_storeu_ps(o + 24, e);
+/* R rows by V times 8 columns, constants after inlining; of the last 8 those that mask says. */
+static inline __attribute__((always_inline)) void product_tile(float *out, size_t out_stride, const float *a,
+                                                               size_t a_stride, const float *b, size_t b_stride,
+                                                               __m256i mask, size_t depth, const size_t R, const size_t V) {
+    __m256 acc[6][2];
+    EACH(r, R) EACH(v, V) {
+        const float *at = out + r * out_stride + 8 * v;
+        acc[r][v] = v + 1 < V ? _mm256_loadu_ps(at) : _mm256_maskload_ps(at, mask);
     }
-    for (; d + 8 <= n_dim; d += 8) {
-        __m256 acc = _mm256_loadu_ps(out + d);
-        for (size_t j = 0; j < n; j++) {
-            acc = _mm256_fmadd_ps(_mm256_set1_ps(p[j]), _mm256_loadu_ps(v + j * n_dim + d), acc);
+    for (size_t i = 0; i < depth; i++) {
+        __m256 x[2];
+        EACH(v, V) {
+            const float *at = b + i * b_stride + 8 * v;
+            x[v] = v + 1 < V ? _mm256_loadu_ps(at) : _mm256_maskload_ps(at, mask);
         }
-        _mm256_storeu_ps(out + d, acc);
+        EACH(r, R) {
+            __m256 w = _mm256_broadcast_ss(a + r * a_stride + i);
+            EACH(v, V) {
+                acc[r][v] = _mm256_fmadd_ps(w, x[v], acc[r][v]);
+            }
+        }
     }
-    for (; d < n_dim; d++) {
-        float sum = out[d];
-        for (size_t j = 0; j < n; j++) {
-            sum = fmaf(p[j], v[j * n_dim + d], sum);
+    EACH(r, R) EACH(v, V) {
+        float *at = out + r * out_stride + 8 * v;
+        if (v + 1 < V) {
+            _mm256_storeu_ps(at, acc[r][v]);
+        } else {
+            _mm256_maskstore_ps(at, mask, acc[r][v]);
         }
-        out[d] = sum;
+    }
+}
+
+static void add_product(float *out, size_t out_stride, const float *a, size_t a_stride, size_t n_rows, const float *b,
+                        size_t b_stride, size_t n, size_t depth) {
+    static const int32_t first[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+    for (size_t c = 0; c < n; c += 16) {
+        size_t left = n - c;
+        size_t last = left >= 16 ? 8 : left > 8 ? left - 8 : left; /* columns of the last register */
+        __m256i mask = _mm256_loadu_si256((const __m256i *)(const void *)(first + 8 - last));
+        for (size_t r = 0; r < n_rows;) {
+            float *o = out + r * out_stride + c;
+            const float *x = a + r * a_stride;
+            size_t rows = n_rows - r < 6 ? n_rows - r : 6;
+#define ROWS(count)                                                                           \
+    case count:                                                                               \
+        if (left > 8) {                                                                       \
+            product_tile(o, out_stride, x, a_stride, b + c, b_stride, mask, depth, count, 2); \
+        } else {                                                                              \
+            product_tile(o, out_stride, x, a_stride, b + c, b_stride, mask, depth, count, 1); \
+        }                                                                                     \
+        break;
+            switch (rows) {
+                ROWS(1)
+                ROWS(2)
+                ROWS(3)
+                ROWS(4)
+                ROWS(5)
+                ROWS(6)
+            }
+#undef ROWS
+            r += rows;
+        }
+    }
+}
+
+static inline void transpose_8x8(float *out, size_t out_stride, const float *x, size_t x_stride) {
+    __m256 a[8], b[8];
+    EACH(i, 8) {
+        a[i] = _mm256_loadu_ps(x + i * x_stride);
+    }
+    EACH(i, 4) {
+        b[2 * i] = _mm256_unpacklo_ps(a[2 * i], a[2 * i + 1]);
+        b[2 * i + 1] = _mm256_unpackhi_ps(a[2 * i], a[2 * i + 1]);
+    }
+    EACH(i, 2) {
+        a[4 * i] = _mm256_shuffle_ps(b[4 * i], b[4 * i + 2], 0x44);
+        a[4 * i + 1] = _mm256_shuffle_ps(b[4 * i], b[4 * i + 2], 0xee);
+        a[4 * i + 2] = _mm256_shuffle_ps(b[4 * i + 1], b[4 * i + 3], 0x44);
+        a[4 * i + 3] = _mm256_shuffle_ps(b[4 * i + 1], b[4 * i + 3], 0xee);
+    }
+    EACH(i, 4) {
+        _mm256_storeu_ps(out + i * out_stride, _mm256_permute2f128_ps(a[i], a[i + 4], 0x20));
+        _mm256_storeu_ps(out + (i + 4) * out_stride, _mm256_permute2f128_ps(a[i], a[i + 4], 0x31));
+    }
+}
+
+static void transpose(float *out, size_t out_stride, const float *x, size_t x_stride, size_t n_rows, size_t n) {
+    size_t r = 0;
+    for (; r + 8 <= n_rows; r += 8) {
+        size_t c = 0;
+        for (; c + 8 <= n; c += 8) {
+            transpose_8x8(out + c * out_stride + r, out_stride, x + r * x_stride + c, x_stride);
+        }
+        for (; c < n; c++) {
+            for (size_t i = r; i < r + 8; i++) {
+                out[c * out_stride + i] = x[i * x_stride + c];
+            }
+        }
+    }
+    for (; r < n_rows; r++) {
+        for (size_t c = 0; c < n; c++) {
+            out[c * out_stride + r] = x[r * x_stride + c];
+        }
     }
 }
 

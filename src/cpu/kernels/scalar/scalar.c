@@ -65,13 +65,24 @@ static float softmax_exp(float *x, size_t n, float scale, float *max) {
     return (float)sum;
 }
 
-static void weighted_sum(float *out, const float *p, const float *v, size_t n, size_t n_dim) {
-    for (size_t d = 0; d < n_dim; d++) {
-        double sum = (double)out[d];
-        for (size_t j = 0; j < n; j++) {
-            sum += (double)p[j] * (double)v[j * n_dim + d];
+static void add_product(float *out, size_t out_stride, const float *a, size_t a_stride, size_t n_rows, const float *b,
+                        size_t b_stride, size_t n, size_t depth) {
+    for (size_t r = 0; r < n_rows; r++) {
+        for (size_t c = 0; c < n; c++) {
+            double sum = (double)out[r * out_stride + c];
+            for (size_t i = 0; i < depth; i++) {
+                sum += (double)a[r * a_stride + i] * (double)b[i * b_stride + c];
+            }
+            out[r * out_stride + c] = (float)sum;
         }
-        out[d] = (float)sum;
+    }
+}
+
+static void transpose(float *out, size_t out_stride, const float *x, size_t x_stride, size_t n_rows, size_t n) {
+    for (size_t c = 0; c < n; c++) {
+        for (size_t r = 0; r < n_rows; r++) {
+            out[c * out_stride + r] = x[r * x_stride + c];
+        }
     }
 }
 

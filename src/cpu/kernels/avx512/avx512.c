@@ -1,0 +1,263 @@
+/* AVX-512 (F, BW, DQ, VL) kernels. One output of a matrix product is one chain of 16 lanes over rising i, the rest of a row
+ * as masked lanes, then a fixed reduction: the same whatever the number of rows and outputs of the call. */
+#include "cpu/kernels/kernels.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#include <math.h>
+
+#include "cpu/kernels/avx2/lanes.h"
+
+static inline __mmask16 first_lanes(size_t n) {
+    return n >= 16 ? 0xffff : (__mmask16)((1u << n) - 1);
+}
+
+static inline __m512 load_f32(const void *w, size_t i, __mmask16 m) {
+    return _mm512_maskz_loadu_ps(m, (const float *)w + i);
+}
+
+static inline __m512 load_bf16(const void *w, size_t i, __mmask16 m) {
+    __m256i h = _mm256_maskz_loadu_epi16(m, (const uint16_t *)w + i);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
+}
+
+static inline __m512 load_f16(const void *w, size_t i, __mmask16 m) {
+    return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(m, (const uint16_t *)w + i));
+}
+
+static inline __m128 fold(__m512 v) {
+    __m256 half = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+    return _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+}
+
+/* The 16 lanes of each register as one number. */
+static inline __m128 reduce_4(__m512 a, __m512 b, __m512 c, __m512 d) {
+    return _mm_hadd_ps(_mm_hadd_ps(fold(a), fold(b)), _mm_hadd_ps(fold(c), fold(d)));
+}
+
+static inline float reduce(__m512 v) {
+    return _mm_cvtss_f32(reduce_4(v, v, v, v));
+}
+
+/* R rows by O outputs, four or one; R and O are constants after inlining. Two chains per output, the first over the
+ * lower half of the groups of 16: half the rounding error of one, and a tile twice as large as if both ran at once. */
+#define TILE(type)                                                                                                          \
+    static inline __attribute__((always_inline)) void tile_##type(float *out, size_t out_stride, const float *x,            \
+                                                                  size_t x_stride, const void *w, const float *bias,        \
+                                                                  size_t o0, size_t n_in, const size_t R, const size_t O) { \
+        __m512 acc[6][4], lower[6][4];                                                                                      \
+        size_t i = 0, middle = n_in / 32 * 16, end = n_in / 16 * 16;                                                        \
+        EACH(half, 2) {                                                                                                     \
+            EACH(r, R) EACH(o, O) {                                                                                         \
+                acc[r][o] = _mm512_setzero_ps();                                                                            \
+            }                                                                                                               \
+            for (; i < (half ? end : middle); i += 16) {                                                                    \
+                __m512 v[4];                                                                                                \
+                EACH(o, O) {                                                                                                \
+                    v[o] = load_##type(w, (o0 + o) * n_in + i, 0xffff);                                                     \
+                }                                                                                                           \
+                EACH(r, R) {                                                                                                \
+                    __m512 a = _mm512_loadu_ps(x + r * x_stride + i);                                                       \
+                    EACH(o, O) {                                                                                            \
+                        acc[r][o] = _mm512_fmadd_ps(a, v[o], acc[r][o]);                                                    \
+                    }                                                                                                       \
+                }                                                                                                           \
+            }                                                                                                               \
+            EACH(r, R) EACH(o, O) {                                                                                         \
+                if (half == 0) {                                                                                            \
+                    lower[r][o] = acc[r][o];                                                                                \
+                }                                                                                                           \
+            }                                                                                                               \
+        }                                                                                                                   \
+        if (i < n_in) {                                                                                                     \
+            __mmask16 m = first_lanes(n_in - i);                                                                            \
+            EACH(o, O) {                                                                                                    \
+                __m512 v = load_##type(w, (o0 + o) * n_in + i, m);                                                          \
+                EACH(r, R) {                                                                                                \
+                    acc[r][o] = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(m, x + r * x_stride + i), v, acc[r][o]);              \
+                }                                                                                                           \
+            }                                                                                                               \
+        }                                                                                                                   \
+        EACH(r, R) {                                                                                                        \
+            float *to = out + r * out_stride + o0;                                                                          \
+            EACH(o, O) {                                                                                                    \
+                acc[r][o] = _mm512_add_ps(acc[r][o], lower[r][o]);                                                          \
+            }                                                                                                               \
+            if (O == 4) {                                                                                                   \
+                __m128 sum = reduce_4(acc[r][0], acc[r][1], acc[r][2], acc[r][3]);                                          \
+                _mm_storeu_ps(to, bias ? _mm_add_ps(sum, _mm_loadu_ps(bias + o0)) : sum);                                   \
+            } else {                                                                                                        \
+                float sum = reduce(acc[r][0]);                                                                              \
+                *to = bias ? sum + bias[o0] : sum;                                                                          \
+            }                                                                                                               \
+        }                                                                                                                   \
+    }                                                                                                                       \
+    static void matmul_##type(float *out, size_t out_stride, const float *x, size_t x_stride, size_t n_rows, const void *w, \
+                              const float *bias, size_t n_out, size_t n_in) {                                               \
+        size_t o = 0;                                                                                                       \
+        for (; o + 4 <= n_out; o += 4) { /* the weights of four outputs stay in the cache for all rows */                   \
+            for (size_t r = 0; r < n_rows;) {                                                                               \
+                float *to = out + r * out_stride;                                                                           \
+                const float *from = x + r * x_stride;                                                                       \
+                size_t left = n_rows - r, rows = left == 7 || left == 8 ? 4 : left < 6 ? left : 6;                          \
+                switch (rows) {                                                                                             \
+                    TILE_CASE(type, 1)                                                                                      \
+                    TILE_CASE(type, 2)                                                                                      \
+                    TILE_CASE(type, 3)                                                                                      \
+                    TILE_CASE(type, 4)                                                                                      \
+                    TILE_CASE(type, 5)                                                                                      \
+                    TILE_CASE(type, 6)                                                                                      \
+                }                                                                                                           \
+                r += rows;                                                                                                  \
+            }                                                                                                               \
+        }                                                                                                                   \
+        for (; o < n_out; o++) {                                                                                            \
+            for (size_t r = 0; r < n_rows; r++) {                                                                           \
+                tile_##type(out + r * out_stride, out_stride, x + r * x_stride, x_stride, w, bias, o, n_in, 1, 1);          \
+            }                                                                                                               \
+        }                                                                                                                   \
+    }
+#define TILE_CASE(type, count)                                                   \
+    case count:                                                                  \
+        tile_##type(to, out_stride, from, x_stride, w, bias, o, n_in, count, 4); \
+        break;
+TILE(f32)
+TILE(bf16)
+TILE(f16)
+
+static void rms_norm(float *out, const float *x, const float *w, size_t n, float eps) {
+    __m512 acc = _mm512_setzero_ps();
+    for (size_t i = 0; i < n; i += 16) {
+        __m512 v = _mm512_maskz_loadu_ps(first_lanes(n - i), x + i);
+        acc = _mm512_fmadd_ps(v, v, acc);
+    }
+    __m512 s = _mm512_set1_ps(1.0f / sqrtf(reduce(acc) / (float)n + eps));
+    for (size_t i = 0; i < n; i += 16) {
+        __mmask16 m = first_lanes(n - i);
+        __m512 v = _mm512_mul_ps(_mm512_maskz_loadu_ps(m, x + i), s);
+        _mm512_mask_storeu_ps(out + i, m, _mm512_mul_ps(_mm512_maskz_loadu_ps(m, w + i), v));
+    }
+}
+
+/* exp on 16 lanes: 2^n * p(r), r = x - n ln 2 in two parts, p of degree 7 (Taylor on |r| <= ln 2 / 2: error below 2e-8
+ * relative). Below -87.3 the result is 0, above 88.3 it is infinite; a NaN stays. */
+static inline __m512 exp16(__m512 x) {
+    const __m512 log2e = _mm512_set1_ps(1.44269504f), ln2_hi = _mm512_set1_ps(0.693359375f);
+    const __m512 ln2_lo = _mm512_set1_ps(-2.12194440e-4f);
+    __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, log2e), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    __m512 r = _mm512_fnmadd_ps(n, ln2_lo, _mm512_fnmadd_ps(n, ln2_hi, x));
+    __m512 p = _mm512_set1_ps(1.0f / 5040);
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 720));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 120));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 24));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 6));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0.5f));
+    p = _mm512_fmadd_ps(p, _mm512_mul_ps(r, r), r);
+    p = _mm512_scalef_ps(_mm512_add_ps(p, _mm512_set1_ps(1.0f)), n);
+    p = _mm512_mask_mov_ps(p, _mm512_cmp_ps_mask(x, _mm512_set1_ps(-87.3f), _CMP_LT_OQ), _mm512_setzero_ps());
+    p = _mm512_mask_mov_ps(p, _mm512_cmp_ps_mask(x, _mm512_set1_ps(88.3f), _CMP_GT_OQ), _mm512_set1_ps(INFINITY));
+    return _mm512_mask_mov_ps(p, _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), x);
+}
+
+static void silu_mul(float *gate, const float *up, size_t n) {
+    const __m512 one = _mm512_set1_ps(1.0f);
+    for (size_t i = 0; i < n; i += 16) {
+        __mmask16 m = first_lanes(n - i);
+        __m512 g = _mm512_maskz_loadu_ps(m, gate + i);
+        __m512 s = _mm512_div_ps(g, _mm512_add_ps(one, exp16(_mm512_sub_ps(_mm512_setzero_ps(), g))));
+        _mm512_mask_storeu_ps(gate + i, m, _mm512_mul_ps(s, _mm512_maskz_loadu_ps(m, up + i)));
+    }
+}
+
+static float softmax_exp(float *x, size_t n, float scale, float *max) {
+    const __m512 s = _mm512_set1_ps(scale), nothing = _mm512_set1_ps(-INFINITY);
+    __m512 top = _mm512_set1_ps(*max);
+    for (size_t i = 0; i < n; i += 16) { /* max(x, top) is top where x is NaN */
+        __m512 v = _mm512_mul_ps(_mm512_mask_loadu_ps(nothing, first_lanes(n - i), x + i), s);
+        top = _mm512_mask_max_ps(top, first_lanes(n - i), v, top);
+    }
+    *max = _mm512_reduce_max_ps(top);
+    __m512 m = _mm512_set1_ps(*max), acc = _mm512_setzero_ps();
+    for (size_t i = 0; i < n; i += 16) {
+        __mmask16 lanes = first_lanes(n - i);
+        __m512 v = _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes, x + i), s);
+        /* where nothing but -infinity and NaN was seen, the former gives 0 and the latter stays */
+        __m512 e = *max == -INFINITY ? _mm512_mask_mov_ps(v, _mm512_cmp_ps_mask(v, m, _CMP_EQ_OQ), _mm512_setzero_ps())
+                                     : exp16(_mm512_sub_ps(v, m));
+        _mm512_mask_storeu_ps(x + i, lanes, e);
+        acc = _mm512_mask_add_ps(acc, lanes, acc, e);
+    }
+    return reduce(acc);
+}
+
+/* R rows by V times 16 columns, constants after inlining; of the last 16 those of mask. */
+static inline __attribute__((always_inline)) void product_tile(float *out, size_t out_stride, const float *a,
+                                                               size_t a_stride, const float *b, size_t b_stride,
+                                                               __mmask16 mask, size_t depth, const size_t R,
+                                                               const size_t V) {
+    __m512 acc[6][4];
+    EACH(r, R) EACH(v, V) {
+        acc[r][v] = _mm512_maskz_loadu_ps(v + 1 < V ? 0xffff : mask, out + r * out_stride + 16 * v);
+    }
+    for (size_t i = 0; i < depth; i++) {
+        __m512 x[4];
+        EACH(v, V) {
+            x[v] = _mm512_maskz_loadu_ps(v + 1 < V ? 0xffff : mask, b + i * b_stride + 16 * v);
+        }
+        EACH(r, R) {
+            __m512 w = _mm512_set1_ps(a[r * a_stride + i]);
+            EACH(v, V) {
+                acc[r][v] = _mm512_fmadd_ps(w, x[v], acc[r][v]);
+            }
+        }
+    }
+    EACH(r, R) EACH(v, V) {
+        _mm512_mask_storeu_ps(out + r * out_stride + 16 * v, v + 1 < V ? 0xffff : mask, acc[r][v]);
+    }
+}
+
+#define PRODUCT_CASE(count)                                                               \
+    case count:                                                                           \
+        if (left > 48) {                                                                  \
+            product_tile(o, out_stride, x, a_stride, b, b_stride, mask, depth, count, 4); \
+        } else if (left > 32) {                                                           \
+            product_tile(o, out_stride, x, a_stride, b, b_stride, mask, depth, count, 3); \
+        } else if (left > 16) {                                                           \
+            product_tile(o, out_stride, x, a_stride, b, b_stride, mask, depth, count, 2); \
+        } else {                                                                          \
+            product_tile(o, out_stride, x, a_stride, b, b_stride, mask, depth, count, 1); \
+        }                                                                                 \
+        break;
+
+static void add_product(float *out, size_t out_stride, const float *a, size_t a_stride, size_t n_rows, const float *b,
+                        size_t b_stride, size_t n, size_t depth) {
+    for (size_t c = 0; c < n; c += 64, b += 64, out += 64) {
+        size_t left = n - c;
+        __mmask16 mask = first_lanes(left >= 64 ? 16 : (left - 1) % 16 + 1);
+        for (size_t r = 0; r < n_rows;) {
+            float *o = out + r * out_stride;
+            const float *x = a + r * a_stride;
+            size_t rows = n_rows - r < 6 ? n_rows - r : 6;
+            switch (rows) {
+                PRODUCT_CASE(1)
+                PRODUCT_CASE(2)
+                PRODUCT_CASE(3)
+                PRODUCT_CASE(4)
+                PRODUCT_CASE(5)
+                PRODUCT_CASE(6)
+            }
+            r += rows;
+        }
+    }
+}
+
+void exaone_kernels_avx512(exaone_kernels *k) {
+    k->matmul_f32 = matmul_f32;
+    k->matmul_bf16 = matmul_bf16;
+    k->matmul_f16 = matmul_f16;
+    k->rms_norm = rms_norm;
+    k->silu_mul = silu_mul;
+    k->softmax_exp = softmax_exp;
+    k->add_product = add_product;
+}
+#endif
