@@ -51,15 +51,17 @@ uint64_t exaone_session_workspace_bytes(const exaone_config *c, const exaone_ses
     return forward == SIZE_MAX ? UINT64_MAX : plus(bytes, forward);
 }
 
-/* Pages of the marks that one long prompt leaves. */
+/* Pages of the marks that one long prompt leaves; that at its end shares those of the rings. */
 static uint64_t marks_bytes(const exaone_config *c, const exaone_session_options *o) {
-    uint64_t n = context(c, o) / exaone_mark_distance(c->sliding_window > 0 ? (size_t)c->sliding_window : SIZE_MAX) + 2;
-    exaone_kv_bytes window =
-        exaone_config_kv_bytes(c, context(c, o), EXAONE_KV_PAGE - 1, EXAONE_KV_PAGE,
-                               exaone_cache_type_dtype(o->cache_type_k), exaone_cache_type_dtype(o->cache_type_v));
+    if (c->sliding_window <= 0) {
+        return 0;
+    }
+    uint64_t n = (context(c, o) - 1) / exaone_mark_distance((size_t)c->sliding_window);
+    exaone_dtype k = exaone_cache_type_dtype(o->cache_type_k), v = exaone_cache_type_dtype(o->cache_type_v);
+    exaone_kv_bytes window = exaone_config_kv_bytes(c, context(c, o), 0, EXAONE_KV_PAGE, k, v);
     uint64_t budget = o->mark_bytes ? o->mark_bytes : EXAONE_MARK_BYTES;
-    uint64_t bytes = times(n < EXAONE_MAX_MARKS ? n : EXAONE_MAX_MARKS, plus(window.sliding, window.mtp));
-    return c->sliding_window <= 0 ? 0 : bytes < budget ? bytes : budget;
+    uint64_t bytes = times(n < EXAONE_MAX_MARKS ? n : EXAONE_MAX_MARKS - 1, plus(window.sliding, window.mtp));
+    return bytes < budget ? bytes : budget;
 }
 
 exaone_status exaone_session_memory(const exaone_engine *engine, const exaone_session_options *options,

@@ -11,12 +11,12 @@
 
 #include <cmocka.h>
 
-#include "../support/long_micro.h"
+#include "../support/model_variant.h"
 #include "engine/marks.h"
 #include "engine/sequence.h"
 #include "exaone/exaone.h"
 
-enum { MOST = 8700, REPLY = 24 };
+enum { MOST = 8700, REPLY = 24, VOCAB = 512 };
 
 static exaone_engine *engine;
 static int32_t ids[MOST];
@@ -25,7 +25,8 @@ static int open_micro(void **state) {
     (void)state;
     exaone_error err = {0};
     exaone_engine_options o = {.n_threads = 1, .no_tokenizer = true};
-    if (exaone_engine_open(long_micro_folder(), &o, &engine, &err) != EXAONE_OK) {
+    if (exaone_engine_open(model_variant("tests/golden/model/micro/checkpoint", "micro", "max_position_embeddings", 16384),
+                           &o, &engine, &err) != EXAONE_OK) {
         fail_msg("%s", err.message);
     }
     return 0;
@@ -68,7 +69,7 @@ static void reply(exaone_session *s, size_t n, int32_t *out) {
     static const int32_t none = 0;
     exaone_sampling_default(&sampling);
     sampling.do_sample = false;
-    assert_int_equal(exaone_sampler_new(&sampling, LONG_MICRO_VOCAB, NULL, 0, &sampler, &err), EXAONE_OK);
+    assert_int_equal(exaone_sampler_new(&sampling, VOCAB, NULL, 0, &sampler, &err), EXAONE_OK);
     assert_int_equal(exaone_sampler_prompt(sampler, ids, n, &err), EXAONE_OK);
     for (size_t i = 0, got; i < REPLY; i += got) {
         exaone_draft_options draft = {.n = 3, .max_tokens = REPLY - i, .stop_ids = &none};
@@ -83,7 +84,7 @@ static void same_as_cold(exaone_session *s, const exaone_session_options *o, siz
     exaone_session *cold = new_session(o);
     sync_to(cold, n);
     assert_int_equal(exaone_session_length(s), n);
-    assert_memory_equal(exaone_session_logits(s), exaone_session_logits(cold), LONG_MICRO_VOCAB * sizeof(float));
+    assert_memory_equal(exaone_session_logits(s), exaone_session_logits(cold), VOCAB * sizeof(float));
     exaone_session_reset_stats(s);
     reply(s, n, warm_ids);
     reply(cold, n, cold_ids);

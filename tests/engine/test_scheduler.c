@@ -18,7 +18,7 @@
 #include <cmocka.h>
 
 #include "exaone/exaone.h"
-#include "../support/long_micro.h"
+#include "../support/model_variant.h"
 
 enum { MOST = 512, IMAGE = 67 };
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
@@ -28,13 +28,14 @@ enum { LONG = 5000 };
 #endif
 
 static exaone_engine *engine; /* micro checkpoint with a longer context; its sliding window is 8 */
-enum { VOCAB = LONG_MICRO_VOCAB, CONTEXT = LONG_MICRO_CONTEXT };
+enum { VOCAB = 512, CONTEXT = 16384 };
 
 static int open_micro(void **state) {
     (void)state;
     exaone_error err = {0};
     exaone_engine_options o = {.n_threads = 1, .no_tokenizer = true}; /* steps are too small to share out */
-    if (exaone_engine_open(long_micro_folder(), &o, &engine, &err) != EXAONE_OK) {
+    if (exaone_engine_open(model_variant("tests/golden/model/micro/checkpoint", "micro", "max_position_embeddings", CONTEXT),
+                           &o, &engine, &err) != EXAONE_OK) {
         fail_msg("%s", err.message);
     }
     return 0;
