@@ -6,17 +6,16 @@ _exaone() {
     if [ "$COMP_CWORD" -eq 1 ] || { [ "$COMP_CWORD" -eq 2 ] && [ "$prev" = help ]; }; then
         words=$("$program" --help 2>/dev/null | sed -n '/^Commands:/,/^$/s/^  \([a-z-]*\) .*/\1/p')
     else
-        case $prev in
-        --preset) words="general ocr text" ;;
-        --resize-backend) words="torchvision pil" ;;
-        --precision) words="f32" ;;
-        --finish) words="stop length" ;;
-        --cpu) words=$("$program" run --help 2>/dev/null | sed -n 's/^ *--cpu .*kernels to use: \([a-z0-9, ]*\) (.*/\1/p' | tr -d ',') ;;
-        *)
-            case $cur in
-            -*) words=$("$program" "${COMP_WORDS[1]}" --help 2>/dev/null | sed -n '/^Options:/,/^$/s/^ *\(-[a-z]\)\{0,1\},\{0,1\} *\(--[a-z-]*\).*/\1 \2/p') ;;
-            esac
-            ;;
+        case $prev:$cur in
+        --preset:*) words="general ocr text" ;;
+        --resize-backend:*) words="torchvision pil" ;;
+        --precision:*) words="auto f32" ;;
+        --draft:*) [ "${COMP_WORDS[1]}" = forward ] && words="1 2 3 4 5 6 7 8" || words="auto off 1 2 3 4 5 6 7 8" ;;
+        --cache-type-[kv]:*) words=$("$program" run --help 2>/dev/null | sed -n 's/^ *--cache-type-k .*kept: \([a-z0-9_, ]*\) (.*/\1/p' | tr -d ',') ;;
+        --finish:*) words="stop length" ;;
+        --cpu:*) words=$("$program" run --help 2>/dev/null | sed -n 's/^ *--cpu .*kernels to use: \([a-z0-9, ]*\) (.*/\1/p' | tr -d ',') ;;
+        cache: | cache:[!-]*) words="list verify clear" ;;
+        *:-*) words=$("$program" "${COMP_WORDS[1]}" --help 2>/dev/null | sed -n '/^Options:/,/^$/s/^ *\(-[a-z]\)\{0,1\},\{0,1\} *\(--[a-z-]*\).*/\1 \2/p') ;;
         esac
     fi
     if [ -n "$words" ]; then

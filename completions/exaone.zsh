@@ -10,7 +10,12 @@ fi
 case $words[CURRENT-1] in
 --preset) compadd general ocr text ;;
 --resize-backend) compadd torchvision pil ;;
---precision) compadd f32 ;;
+--precision) compadd auto f32 ;;
+--draft)
+    [[ $words[2] == forward ]] || compadd auto off
+    compadd 1 2 3 4 5 6 7 8
+    ;;
+--cache-type-[kv]) compadd $($program run --help 2>/dev/null | sed -n 's/^ *--cache-type-k .*kept: \([a-z0-9_, ]*\) (.*/\1/p' | tr -d ',') ;;
 --finish) compadd stop length ;;
 --cpu) compadd $($program run --help 2>/dev/null | sed -n 's/^ *--cpu .*kernels to use: \([a-z0-9, ]*\) (.*/\1/p' | tr -d ',') ;;
 *)
@@ -18,6 +23,8 @@ case $words[CURRENT-1] in
         options=(${(f)"$($program $words[2] --help 2>/dev/null |
             sed -n '/^Options:/,/^$/s/^ *\(-[a-z], \)\{0,1\} *\(--[a-z-]*\) *\([A-Zx=]* \)\{0,1\} *\(.*\)/\2:\4/p')"})
         _describe option options
+    elif [[ $words[CURRENT-1] == cache ]]; then
+        compadd list verify clear
     else
         _files
     fi

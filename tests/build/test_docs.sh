@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The man page names every option of every command's --help, and the bash completion offers them all.
+# The man page names every option of every command's --help, and the bash completion offers them all. The completions of
+# bash, zsh and fish know the values of options that have a few.
 set -u
 program=$BUILD/exaone
 page=$TMPDIR/page
@@ -41,4 +42,47 @@ for command in $commands; do
     else
         echo "not ok options of $command:$lacking"
     fi
+done
+
+# What each shell offers behind some words of a command line, one a line and sorted.
+in_bash() {
+    COMP_WORDS=("$program" "$@" "") COMP_CWORD=$(($# + 1))
+    _exaone
+    printf '%s\n' "${COMPREPLY[@]}"
+}
+# Without a terminal: compadd prints what zsh would offer.
+in_zsh() {
+    # shellcheck disable=SC2016 # for zsh to expand
+    zsh -f -c 'compadd() { print -l -- $@ }; _files() { }; eval "_exaone() { $(<completions/exaone.zsh) }"
+        words=("$@" ""); CURRENT=$#words; _exaone' zsh "$program" "$@"
+}
+in_fish() {
+    PATH=$(realpath "$BUILD"):$PATH fish --no-config -c "source completions/exaone.fish; complete -C 'exaone $* '"
+}
+types=$("$program" run --help | sed -n 's/^ *--cache-type-k .*kept: \(.*\) (.*/\1/p' | tr -d ',')
+levels=$("$program" run --help | sed -n 's/^ *--cpu .*use: \(.*\) (.*/\1/p' | tr -d ',')
+for shell in bash zsh fish; do
+    if ! command -v $shell >/dev/null; then
+        echo "skip values in $shell: $shell is not installed"
+        continue
+    fi
+    while IFS=: read -r words wanted; do
+        # shellcheck disable=SC2086 # words of a command line
+        offered=$(in_$shell $words | cut -f 1 | sort)
+        # shellcheck disable=SC2086 # likewise
+        if [ -n "$wanted" ] && [ "$offered" = "$(printf '%s\n' $wanted | sort)" ]; then
+            echo "ok $shell: values of $words"
+        else
+            echo "not ok $shell: values of $words:" $offered
+        fi
+    done <<END
+run --cache-type-k:$types
+chat --cache-type-v:$types
+run --cpu:$levels
+eval --precision:auto f32
+run --draft:auto off 1 2 3 4 5 6 7 8
+forward --draft:1 2 3 4 5 6 7 8
+run --preset:general ocr text
+cache:list verify clear
+END
 done
