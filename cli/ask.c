@@ -416,6 +416,9 @@ static exaone_status more_replies(exaone_engine *e, const exaone_session *origin
         if (status == EXAONE_OK) {
             status = reply(e, fork, own, thinking, &g, err);
         }
+        if (status == EXAONE_OK) {
+            exaone_session_save(fork, true);
+        }
         exaone_session_free(fork);
         exaone_sampler_free(own);
     }

@@ -23,14 +23,15 @@ typedef struct exaone_cache_options {
 } exaone_cache_options;
 
 /* Opens a folder, making it when it is not there (mode 0700). `options` may be NULL. Errors: EXAONE_ERR_IO, _MEMORY. Owned
- * by the caller: exaone_cache_close, after the sessions that use it. Any number of sessions, on any engines, may share it.
- */
+ * by the caller: exaone_cache_close, after the sessions and schedulers that use it. Any number of them, on any engines, may
+ * share it. */
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_cache_open(const char *dir, const exaone_cache_options *options,
                                                            exaone_cache **out, exaone_error *err);
 /* Waits until everything is written. NULL is fine. */
 EXAONE_API void exaone_cache_close(exaone_cache *cache);
 
-/* Lets a session load from and save to a cache (NULL: no longer). The cache must outlive the session. */
+/* Lets a session load from and save to a cache (NULL: no longer). The cache must outlive the session and its forks. A
+ * scheduler takes one with its options. */
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_session_set_cache(exaone_session *session, exaone_cache *cache,
                                                                   exaone_error *err);
 /* Saves the timeline as it stands, so that a later session can continue from its end: at the end of a turn. What is there

@@ -181,7 +181,8 @@ EXAONE_API EXAONE_MUST_USE exaone_status exaone_session_open(exaone_engine *engi
 /* exaone_session_open with the defaults but for n_ctx. */
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_session_new(exaone_engine *engine, uint64_t n_ctx, exaone_session **out,
                                                             exaone_error *err);
-/* A second session whose timeline starts as this one's, sharing its memory until one of them changes it. */
+/* A second session whose timeline starts as this one's, sharing its memory until one of them changes it, and its cache
+ * (cache.h) if it has one. */
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_session_fork(const exaone_session *session, exaone_session **out,
                                                              exaone_error *err);
 EXAONE_API void exaone_session_free(exaone_session *session); /* NULL is fine */

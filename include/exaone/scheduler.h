@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "exaone/cache.h"
 #include "exaone/engine.h"
 #include "exaone/sampling.h"
 #include "exaone/status.h"
@@ -40,6 +41,7 @@ typedef struct exaone_scheduler_options {
     size_t draft;        /* tokens guessed per reply and step by the model's draft module; 0: what measures fastest */
     bool no_draft;       /* none, and no memory for them */
     uint64_t mark_bytes; /* memory for places to come back to in the timelines, all together; 0: 2 GiB */
+    exaone_cache *cache; /* loads prompts from it and saves to it; must outlive the scheduler; NULL: none */
 } exaone_scheduler_options;
 
 /* Starts the thread. `options` may be NULL. The engine must outlive the scheduler. Errors: EXAONE_ERR_ARGUMENT, _LIMIT,
@@ -81,7 +83,7 @@ typedef struct exaone_reply {
     exaone_finish finish;
     exaone_error error;   /* code EXAONE_OK unless finish is _CANCELLED (EXAONE_ERR_CANCELLED) or _ERROR */
     size_t n_prompt;      /* tokens of the prompt */
-    size_t n_reused;      /* of them: known from a request before */
+    size_t n_reused;      /* of them: known from a request before or from the cache */
     size_t n_tokens;      /* tokens given to on_token */
     size_t drafted;       /* guessed ahead, and of them */
     size_t accepted;      /* those that were right */

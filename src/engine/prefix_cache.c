@@ -26,28 +26,46 @@ struct exaone_prefix {
     size_t block_bytes;
 };
 
-exaone_status exaone_prefix_new(exaone_cache *cache, const exaone_sequence *s, exaone_prefix **out, exaone_error *err) {
-    *out = NULL;
+/* With buffers of its own, all else as in `like`. */
+static exaone_status new_like(const exaone_prefix *like, exaone_prefix **out, exaone_error *err) {
     exaone_prefix *p = exaone_mem_array(1, sizeof *p);
-    if (!p) {
-        return exaone_fail_memory(err, "a prefix cache", sizeof *p);
+    *out = NULL;
+    if (p) {
+        *p = *like;
+        p->chain = exaone_mem_array(p->max_blocks + 1, sizeof *p->chain);
+        p->block = exaone_mem_array(p->block_bytes, 1);
     }
-    p->cache = cache;
-    p->max_blocks = s->options.n_ctx / BLOCK;
-    p->block_bytes = exaone_kv_block_bytes(s->cache);
-    p->distance = exaone_mark_distance(s->cache->window) / BLOCK;
-    p->next = p->distance;
-    p->chain = exaone_mem_array(p->max_blocks + 1, sizeof *p->chain);
-    p->block = exaone_mem_array(p->block_bytes, 1);
-    exaone_status status = p->chain && p->block
-                               ? exaone_prefix_identity(s, p->chain[0], err)
-                               : exaone_fail_memory(err, "a prefix cache", p->max_blocks * DIGEST + p->block_bytes);
-    if (status != EXAONE_OK) {
+    if (!p || !p->chain || !p->block) {
         exaone_prefix_free(p);
-        return status;
+        return exaone_fail_memory(err, "a prefix cache", like->max_blocks * DIGEST + like->block_bytes);
     }
     *out = p;
     return EXAONE_OK;
+}
+
+exaone_status exaone_prefix_new(exaone_cache *cache, const exaone_sequence *s, exaone_prefix **out, exaone_error *err) {
+    exaone_prefix first = {.cache = cache,
+                           .max_blocks = s->options.n_ctx / BLOCK,
+                           .block_bytes = exaone_kv_block_bytes(s->cache),
+                           .distance = exaone_mark_distance(s->cache->window) / BLOCK};
+    first.next = first.distance;
+    exaone_status status = new_like(&first, out, err);
+    if (status == EXAONE_OK) {
+        status = exaone_prefix_identity(s, (*out)->chain[0], err);
+    }
+    if (status != EXAONE_OK) {
+        exaone_prefix_free(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
+exaone_status exaone_prefix_fork(const exaone_prefix *from, exaone_prefix **out, exaone_error *err) {
+    exaone_status status = new_like(from, out, err);
+    if (status == EXAONE_OK) {
+        memcpy((*out)->chain, from->chain, (from->hashed + 1) * sizeof *from->chain);
+    }
+    return status;
 }
 
 void exaone_prefix_free(exaone_prefix *p) {

@@ -19,9 +19,11 @@
 
 typedef struct exaone_prefix exaone_prefix;
 
-/* For one sequence and those forked of it. Owned by the caller: exaone_prefix_free; the cache must outlive it. */
+/* For one sequence at a time. Owned by the caller: exaone_prefix_free; the cache must outlive it. */
 EXAONE_MUST_USE exaone_status exaone_prefix_new(exaone_cache *cache, const exaone_sequence *s, exaone_prefix **out,
                                                 exaone_error *err);
+/* The same for a fork of the sequence, or for another sequence of its options once exaone_prefix_load was called. */
+EXAONE_MUST_USE exaone_status exaone_prefix_fork(const exaone_prefix *from, exaone_prefix **out, exaone_error *err);
 void exaone_prefix_free(exaone_prefix *p); /* NULL is fine */
 
 /* After exaone_sequence_begin: makes the timeline longer by what the cache has of the tokens that wait. `reused` counts

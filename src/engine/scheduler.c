@@ -68,8 +68,10 @@ static exaone_status fill_options(const exaone_engine *e, exaone_scheduler_optio
 
 static void release(exaone_scheduler *s) {
     for (size_t i = 0; s->slots && i < s->options.max_sequences; i++) {
+        exaone_prefix_free(s->slots[i].prefix);
         exaone_sequence_free(s->slots[i].seq);
     }
+    exaone_prefix_free(s->prefix);
     exaone_step_release(&s->step);
     pthread_cond_destroy(&s->idle);
     pthread_cond_destroy(&s->work);
@@ -99,8 +101,15 @@ static exaone_status prepare(exaone_scheduler *s, exaone_error *err) {
     s->chunk.chunk = rows < FIRST_CHUNK ? rows : FIRST_CHUNK;
     s->stats.chunk = s->chunk.chunk;
     size_t drafting = s->drafts ? n * EXAONE_TAIL_ROWS : 0; /* the draft module's first pass */
-    return exaone_step_init(&s->step, s->e, rows > drafting ? rows : drafting, n, n + (s->drafts ? EXAONE_DRAFT_ROWS : 0),
-                            err);
+    exaone_status status =
+        exaone_step_init(&s->step, s->e, rows > drafting ? rows : drafting, n, n + (s->drafts ? EXAONE_DRAFT_ROWS : 0), err);
+    if (status == EXAONE_OK && s->options.cache) {
+        status = exaone_scheduler_sequence(s, &s->slots[0].seq, err);
+    }
+    if (status == EXAONE_OK && s->options.cache) {
+        status = exaone_prefix_new(s->options.cache, s->slots[0].seq, &s->prefix, err);
+    }
+    return status;
 }
 
 exaone_status exaone_scheduler_new(exaone_engine *engine, const exaone_scheduler_options *options, exaone_scheduler **out,

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "engine/generate.h"
+#include "engine/prefix_cache.h"
 #include "engine/schedule_plan.h"
 #include "exaone/scheduler.h"
 
@@ -39,6 +40,7 @@ struct exaone_request {
 typedef struct exaone_slot {
     exaone_sequence *seq;    /* NULL until it is first used */
     exaone_request *request; /* NULL: idle; the timeline waits for somebody who shares it */
+    exaone_prefix *prefix;   /* of the sequence; NULL: nothing is kept on disk */
     exaone_sampler *sampler; /* of the request */
     bool replies;            /* the prompt is evaluated; `next` is chosen and not evaluated */
     bool encodes;            /* its media are being encoded: no rows for now */
@@ -67,6 +69,7 @@ struct exaone_scheduler {
 
     /* the thread's */
     exaone_step step;
+    exaone_prefix *prefix;                                  /* what those of the slots are forked of; NULL: no cache */
     exaone_slot *slots;                                     /* [max_sequences] */
     exaone_slot **planned;                                  /* [max_sequences] of this step */
     exaone_plan_item *items;                                /* [max_sequences] */
@@ -80,6 +83,7 @@ struct exaone_scheduler {
     double rate_tokens, rate_seconds; /* fading sums */
 };
 
+EXAONE_MUST_USE exaone_status exaone_scheduler_sequence(const exaone_scheduler *s, exaone_sequence **out, exaone_error *err);
 void *exaone_scheduler_main(void *scheduler);
 double exaone_scheduler_clock(void); /* monotonic seconds */
 /* Tells on_done, wakes who waits and ends the scheduler's hold. The caller filled reply.finish and reply.error. */

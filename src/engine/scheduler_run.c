@@ -39,6 +39,9 @@ static void finish(exaone_scheduler *s, exaone_slot *slot, exaone_finish how, co
     slot->last_used = s->step_number;
     set_running(s, -1);
     exaone_request_end(r);
+    if (slot->prefix && how != EXAONE_FINISH_ERROR && how != EXAONE_FINISH_CANCELLED) {
+        exaone_prefix_save(slot->prefix, slot->seq, false);
+    }
 }
 
 static void finish_cancelled(exaone_scheduler *s, exaone_slot *slot) {
@@ -116,7 +119,7 @@ static size_t useful_prefix(const exaone_sequence *seq, const exaone_request *r)
     return shared > 0 ? exaone_sequence_reach(seq, shared, r->prompt.n_ids) : 0;
 }
 
-static exaone_status new_sequence(exaone_scheduler *s, exaone_sequence **out, exaone_error *err) {
+exaone_status exaone_scheduler_sequence(const exaone_scheduler *s, exaone_sequence **out, exaone_error *err) {
     exaone_sequence_options o = {
         .n_ctx = (size_t)s->options.n_ctx,
         .chunk = s->options.batch_rows < EXAONE_PREFILL_CHUNK ? s->options.batch_rows : EXAONE_PREFILL_CHUNK,
@@ -186,7 +189,7 @@ static void start(exaone_scheduler *s, exaone_request *r) {
     exaone_slot *slot = choose_slot(s, r);
     slot->request = r;
     r->reply.queue_seconds = exaone_scheduler_clock() - r->submitted;
-    exaone_status status = slot->seq ? EXAONE_OK : new_sequence(s, &slot->seq, &err);
+    exaone_status status = slot->seq ? EXAONE_OK : exaone_scheduler_sequence(s, &slot->seq, &err);
     if (status == EXAONE_OK) {
         status = make_sampler(s, r, &slot->sampler, &err);
     }
@@ -196,6 +199,12 @@ static void start(exaone_scheduler *s, exaone_request *r) {
     if (status != EXAONE_OK) {
         finish(s, slot, EXAONE_FINISH_ERROR, &err);
         return;
+    }
+    if (s->prefix && !slot->prefix && exaone_prefix_fork(s->prefix, &slot->prefix, &err) != EXAONE_OK) {
+        slot->prefix = NULL; /* no memory for it: the request is read without */
+    }
+    if (slot->prefix) {
+        exaone_prefix_load(slot->prefix, slot->seq);
     }
     r->reply.n_reused = slot->seq->reused;
     pthread_mutex_lock(&s->lock);
@@ -464,6 +473,11 @@ static void take_prompt(exaone_scheduler *s, exaone_slot *slot, bool is_whole) {
         exaone_sequence_mark_way(slot->seq);
     }
     limit_marks(s);
+    if (slot->prefix && is_whole) {
+        exaone_prefix_save(slot->prefix, slot->seq, false);
+    } else if (slot->prefix) {
+        exaone_prefix_note(slot->prefix, slot->seq);
+    }
 }
 
 static void take_result(exaone_scheduler *s, exaone_slot *slot, const exaone_step_group *group) {

@@ -97,16 +97,20 @@ exaone_status exaone_session_fork(const exaone_session *from, exaone_session **o
     exaone_session *s;
     exaone_status status = open_empty(from->e, &from->options, &s, err);
     *out = NULL;
-    if (status == EXAONE_OK) {
-        status = exaone_sequence_fork(from->seq, &s->seq, err);
-        if (status != EXAONE_OK) {
-            exaone_session_free(s);
-            return status;
-        }
-        s->generator.control = from->generator.control;
-        *out = s;
+    if (status != EXAONE_OK) {
+        return status;
     }
-    return status;
+    status = exaone_sequence_fork(from->seq, &s->seq, err);
+    if (status == EXAONE_OK && from->prefix) {
+        status = exaone_prefix_fork(from->prefix, &s->prefix, err);
+    }
+    if (status != EXAONE_OK) {
+        exaone_session_free(s);
+        return status;
+    }
+    s->generator.control = from->generator.control;
+    *out = s;
+    return EXAONE_OK;
 }
 
 void exaone_session_free(exaone_session *s) {

@@ -287,6 +287,39 @@ static void images_count(void **state) {
     exaone_pixels_release(&b);
 }
 
+/* What a fork evaluates is saved as what its origin does. */
+static void forks(void **state) {
+    (void)state;
+    int32_t ids[MOST];
+    exaone_error err = {0};
+    fill(ids, MOST, 8);
+    exaone_session_options options = {.draft = true};
+    exaone_prompt p = {.ids = ids, .n_ids = 500};
+    const char *dir = fresh("forks");
+    exaone_engine *e = open_engine(tiny, NULL, EXAONE_PRECISION_AUTO);
+    exaone_cache *cache = open_cache(dir);
+    exaone_session *s, *fork;
+    assert_int_equal(exaone_session_open(e, &options, &s, &err), EXAONE_OK);
+    assert_int_equal(exaone_session_set_cache(s, cache, &err), EXAONE_OK);
+    assert_int_equal(exaone_session_sync(s, &p, NULL, NULL, &err), EXAONE_OK);
+    assert_int_equal(exaone_session_fork(s, &fork, &err), EXAONE_OK);
+    exaone_session_free(s);
+    p.n_ids = 900;
+    assert_int_equal(exaone_session_sync(fork, &p, NULL, NULL, &err), EXAONE_OK);
+    assert_int_equal(exaone_session_reused(fork), 500);
+    for (size_t i = 900; i < 970; i++) {
+        assert_int_equal(exaone_session_append(fork, ids[i], &err), EXAONE_OK);
+    }
+    exaone_session_save(fork, true);
+    exaone_session_free(fork);
+    exaone_cache_close(cache);
+    exaone_engine_close(e);
+    p.n_ids = 980;
+    assert_int_equal(restarted(tiny, dir, &options, &p), 15 * 64 - 1);
+    p.n_ids = 500;
+    assert_int_equal(restarted(tiny, dir, &options, &p), 7 * 64 - 1);
+}
+
 /* Two sessions, each with its own turn on the same beginning, and a live one that finds more on disk than it holds. */
 static void shared_beginnings(void **state) {
     (void)state;
@@ -474,6 +507,7 @@ int main(void) {
         cmocka_unit_test(draft_state_is_whole),
         cmocka_unit_test(images_count),
         cmocka_unit_test(shared_beginnings),
+        cmocka_unit_test(forks),
         cmocka_unit_test(another_model_is_a_miss),
         cmocka_unit_test(damaged_entries_are_a_miss),
     };

@@ -17,167 +17,9 @@
 
 #include <cmocka.h>
 
-#include "exaone/exaone.h"
-#include "../support/model_variant.h"
+#include "../support/client.h"
 
-enum { MOST = 512, IMAGE = 67 };
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-enum { LONG = 1500 }; /* tokens of a long prompt; sanitizers make kernels slow */
-#else
-enum { LONG = 5000 };
-#endif
-
-static exaone_engine *engine; /* micro checkpoint with a longer context; its sliding window is 8 */
-enum { VOCAB = 512, CONTEXT = 16384 };
-
-static int open_micro(void **state) {
-    (void)state;
-    exaone_error err = {0};
-    exaone_engine_options o = {.n_threads = 1, .no_tokenizer = true}; /* steps are too small to share out */
-    if (exaone_engine_open(model_variant("tests/golden/model/micro/checkpoint", "micro", "max_position_embeddings", CONTEXT),
-                           &o, &engine, &err) != EXAONE_OK) {
-        fail_msg("%s", err.message);
-    }
-    return 0;
-}
-
-static int close_micro(void **state) {
-    (void)state;
-    exaone_engine_close(engine);
-    return 0;
-}
-
-/* ---- a client ---- */
-
-typedef struct {
-    exaone_request_params params;
-    exaone_sampling sampling;
-    int32_t *prompt;
-    exaone_request *request;
-    int32_t ids[MOST]; /* what came */
-    atomic_size_t n;
-    atomic_int done; /* times on_done came */
-    exaone_reply reply;
-    sem_t *gate, *reached;    /* at the first token: posts reached, waits for the gate */
-    size_t cancel_at;         /* the request cancels itself in this callback, from 1 */
-    exaone_request **cancels; /* and this one, if there is one */
-    exaone_scheduler *scheduler;
-    uint64_t steps[MOST], prompt_rows[MOST]; /* the scheduler's numbers at each token */
-} client;
-
-static bool take(void *ctx, exaone_request *request, const exaone_generated *g) {
-    client *c = ctx;
-    assert(g->index == c->n && c->n < MOST && g->logits && !c->done);
-    c->ids[c->n] = g->id;
-    if (c->scheduler) {
-        exaone_scheduler_stats stats;
-        exaone_scheduler_get_stats(c->scheduler, &stats);
-        c->steps[c->n] = stats.steps;
-        c->prompt_rows[c->n] = stats.prompt_rows;
-    }
-    atomic_fetch_add(&c->n, 1);
-    if (c->n == 1 && c->reached) {
-        sem_post(c->reached);
-    }
-    if (c->n == 1 && c->gate) {
-        sem_wait(c->gate);
-    }
-    if (c->cancel_at && c->n == c->cancel_at) {
-        exaone_request_cancel(request);
-        if (c->cancels) {
-            exaone_request_cancel(*c->cancels);
-        }
-    }
-    return true;
-}
-
-static void done(void *ctx, exaone_request *request, const exaone_reply *reply) {
-    client *c = ctx;
-    (void)request;
-    c->reply = *reply;
-    atomic_fetch_add(&c->done, 1);
-}
-
-/* Prompts of one seed share the part that both have. */
-static client *client_new(size_t n_prompt, unsigned seed, size_t max_tokens) {
-    client *c = calloc(1, sizeof *c);
-    c->prompt = calloc(n_prompt, sizeof *c->prompt);
-    for (size_t i = 0; i < n_prompt; i++) {
-        c->prompt[i] = (int32_t)(100 + (i * 7919 + seed * 104729 + i * i * 31 * (seed + 1)) % 400);
-    }
-    exaone_sampling_default(&c->sampling);
-    c->sampling.do_sample = false;
-    static const int32_t none = 0;
-    c->params = (exaone_request_params){.prompt = {.ids = c->prompt, .n_ids = n_prompt},
-                                        .sampling = &c->sampling,
-                                        .stop_ids = &none,
-                                        .max_tokens = max_tokens,
-                                        .on_token = take,
-                                        .on_done = done,
-                                        .ctx = c};
-    return c;
-}
-
-static void client_free(client *c) {
-    exaone_request_free(c->request);
-    free(c->prompt);
-    free(c);
-}
-
-static void submit(exaone_scheduler *s, client *c) {
-    exaone_error err = {0};
-    if (exaone_scheduler_submit(s, &c->params, &c->request, &err) != EXAONE_OK) {
-        fail_msg("%s", err.message);
-    }
-}
-
-static void finishes(client *c, exaone_finish how) {
-    exaone_reply reply;
-    exaone_error err = {0};
-    exaone_status status = exaone_request_wait(c->request, &reply, &err);
-    if (reply.finish != how) {
-        fail_msg("finish %d instead of %d: %s", (int)reply.finish, (int)how, err.message);
-    }
-    assert_int_equal(status, reply.error.code);
-    assert_int_equal(c->done, 1);
-    assert_int_equal(reply.n_tokens, c->n);
-}
-
-static exaone_scheduler *scheduler(exaone_scheduler_options o) {
-    exaone_scheduler *s;
-    exaone_error err = {0};
-    if (exaone_scheduler_new(engine, &o, &s, &err) != EXAONE_OK) {
-        fail_msg("%s", err.message);
-    }
-    return s;
-}
-
-/* What a session gives for the same request: n tokens. */
-static void alone(const client *c, int32_t *ids, size_t n) {
-    exaone_error err = {0};
-    exaone_session *session;
-    exaone_sampler *first, *sampler;
-    assert_int_equal(exaone_session_new(engine, 8192, &session, &err), EXAONE_OK);
-    assert_int_equal(exaone_sampler_new(&c->sampling, (size_t)exaone_engine_info(engine)->vocab_size, NULL, 0, &first, &err),
-                     EXAONE_OK);
-    assert_int_equal(exaone_sampler_prompt(first, c->prompt, c->params.prompt.n_ids, &err), EXAONE_OK);
-    assert_int_equal(exaone_sampler_clone(first, c->params.stream, &sampler, &err), EXAONE_OK);
-    assert_int_equal(exaone_session_sync(session, &c->params.prompt, NULL, NULL, &err), EXAONE_OK);
-    for (size_t i = 0; i < n; i++) {
-        assert_int_equal(exaone_sampler_choose(sampler, exaone_session_logits(session), &ids[i], NULL, &err), EXAONE_OK);
-        assert_int_equal(exaone_sampler_accept(sampler, ids[i], &err), EXAONE_OK);
-        assert_int_equal(exaone_session_append(session, ids[i], &err), EXAONE_OK);
-    }
-    exaone_sampler_free(first);
-    exaone_sampler_free(sampler);
-    exaone_session_free(session);
-}
-
-static void same_as_alone(const client *c) {
-    int32_t ids[MOST];
-    alone(c, ids, c->n);
-    assert_memory_equal(c->ids, ids, c->n * sizeof ids[0]);
-}
+enum { IMAGE = 67 };
 
 /* ---- the same tokens ---- */
 
@@ -459,7 +301,7 @@ static void test_callbacks(void **state) {
 }
 
 static bool stop_at_third(void *ctx, exaone_request *request, const exaone_generated *g) {
-    (void)take(ctx, request, g);
+    (void)client_take(ctx, request, g);
     return g->index < 2;
 }
 
@@ -593,120 +435,6 @@ static void test_arguments(void **state) {
     client_free(c);
 }
 
-/* ---- reuse ---- */
-
-static void test_reuse(void **state) {
-    (void)state;
-    exaone_scheduler *s = scheduler((exaone_scheduler_options){.max_sequences = 3});
-    client *c[8];
-    static const struct {
-        unsigned seed;
-        size_t n, least, most; /* tokens reused */
-    } cases[8] = {
-        {1, 300, 0, 0},     {2, 300, 0, 0},                         /* two conversations */
-        {1, 320, 290, 300}, {2, 320, 290, 300}, {1, 340, 310, 320}, /* their next turns, each at its own timeline */
-        {3, 200, 0, 0},                                             /* a third takes the sequence that is free */
-        {4, 200, 0, 0},                                             /* a fourth the one that was idle longest: 2's */
-        {1, 350, 330, 340},                                         /* the first is still there */
-    };
-    for (int i = 0; i < 8; i++) {
-        c[i] = client_new(cases[i].n, cases[i].seed, 4);
-        submit(s, c[i]);
-        finishes(c[i], EXAONE_FINISH_LENGTH);
-        same_as_alone(c[i]);
-        if (c[i]->reply.n_reused < cases[i].least || c[i]->reply.n_reused > cases[i].most) {
-            fail_msg("case %d: %zu reused", i, c[i]->reply.n_reused);
-        }
-    }
-    exaone_scheduler_free(s);
-    for (int i = 0; i < 8; i++) {
-        client_free(c[i]);
-    }
-}
-
-/* A chat whose long reply comes back without its reasoning: the rings no longer reach back to the prompt. */
-static void test_marks(void **state) {
-    (void)state;
-    for (int draft = 0; draft < 2; draft++) {
-        exaone_scheduler *s = scheduler((exaone_scheduler_options){.max_sequences = 2, .no_draft = !draft});
-        client *turns[3];
-        for (int i = 0; i < 3; i++) {
-            turns[i] = client_new(300 + 100 * (size_t)i, 1, 400);
-            for (size_t k = 300; i == 2 && k < 500; k++) { /* shares the first prompt and not what came then */
-                turns[i]->prompt[k] ^= 1;
-            }
-            submit(s, turns[i]);
-            finishes(turns[i], EXAONE_FINISH_LENGTH);
-            assert_int_equal(turns[i]->reply.n_reused, i ? 299 : 0);
-            same_as_alone(turns[i]);
-        }
-        exaone_scheduler_free(s);
-        for (int i = 0; i < 3; i++) {
-            client_free(turns[i]);
-        }
-    }
-}
-
-/* Without room for marks everything is read again, with the same tokens. */
-static void test_mark_budget(void **state) {
-    (void)state;
-    exaone_scheduler *s = scheduler((exaone_scheduler_options){.max_sequences = 2, .mark_bytes = 1});
-    client *turns[2];
-    for (int i = 0; i < 2; i++) {
-        turns[i] = client_new(300 + 100 * (size_t)i, 1, 400);
-        submit(s, turns[i]);
-        finishes(turns[i], EXAONE_FINISH_LENGTH);
-        assert_int_equal(turns[i]->reply.n_reused, 0);
-        same_as_alone(turns[i]);
-    }
-    exaone_scheduler_free(s);
-    client_free(turns[0]);
-    client_free(turns[1]);
-}
-
-/* Replies to one prompt, asked for together while the scheduler stands still: it is read once. */
-static void test_same_prompt(void **state) {
-    (void)state;
-    for (int cancels = 0; cancels < 2; cancels++) { /* the first is cancelled while it is read: the next reads the rest */
-        exaone_scheduler *s = scheduler((exaone_scheduler_options){.max_sequences = 6, .step_seconds = 1e-6});
-        sem_t gate, reached;
-        sem_init(&gate, 0, 0);
-        sem_init(&reached, 0, 0);
-        size_t n = cancels ? LONG : 500;
-        client *writes = client_new(20, 1, 60), *c[4];
-        writes->gate = &gate;
-        writes->reached = &reached;
-        submit(s, writes);
-        sem_wait(&reached);
-        for (unsigned i = 0; i < 4; i++) {
-            c[i] = client_new(n, 2, 20);
-            c[i]->sampling.do_sample = true;
-            c[i]->params.stream = i;
-            submit(s, c[i]);
-        }
-        writes->cancel_at = cancels ? 4 : 0;
-        writes->cancels = &c[0]->request;
-        sem_post(&gate);
-        finishes(writes, cancels ? EXAONE_FINISH_CANCELLED : EXAONE_FINISH_LENGTH);
-        for (int i = 0; i < 4; i++) {
-            finishes(c[i], cancels && i == 0 ? EXAONE_FINISH_CANCELLED : EXAONE_FINISH_LENGTH);
-            assert_true(cancels ? c[i]->n == (i ? 20 : 0) : c[i]->reply.n_reused == (i ? n - 1 : 0));
-            same_as_alone(c[i]);
-        }
-        assert_memory_not_equal(c[2]->ids, c[3]->ids, 20 * sizeof c[2]->ids[0]);
-        exaone_scheduler_stats stats;
-        exaone_scheduler_get_stats(s, &stats);
-        assert_int_equal(stats.prompt_rows, 20 + n + (cancels ? 2 : 3)); /* the last token of each again */
-        exaone_scheduler_free(s);
-        for (int i = 0; i < 4; i++) {
-            client_free(c[i]);
-        }
-        client_free(writes);
-        sem_destroy(&gate);
-        sem_destroy(&reached);
-    }
-}
-
 /* ---- many threads ---- */
 
 static void *hammer(void *arg) {
@@ -765,10 +493,6 @@ int main(void) {
                                        cmocka_unit_test(test_ends),
                                        cmocka_unit_test(test_errors_are_local),
                                        cmocka_unit_test(test_arguments),
-                                       cmocka_unit_test(test_reuse),
-                                       cmocka_unit_test(test_marks),
-                                       cmocka_unit_test(test_mark_budget),
-                                       cmocka_unit_test(test_same_prompt),
                                        cmocka_unit_test(test_threads)};
     return cmocka_run_group_tests(tests, open_micro, close_micro);
 }
