@@ -67,6 +67,7 @@ static exaone_status fill_options(const exaone_engine *e, exaone_scheduler_optio
 /* ---- the scheduler ---- */
 
 static void release(exaone_scheduler *s) {
+    exaone_saver_end(s->saver);
     for (size_t i = 0; s->slots && i < s->options.max_sequences; i++) {
         exaone_prefix_free(s->slots[i].prefix);
         exaone_sequence_free(s->slots[i].seq);
@@ -108,6 +109,9 @@ static exaone_status prepare(exaone_scheduler *s, exaone_error *err) {
     }
     if (status == EXAONE_OK && s->options.cache) {
         status = exaone_prefix_new(s->options.cache, s->slots[0].seq, &s->prefix, err);
+    }
+    if (status == EXAONE_OK && s->options.cache) {
+        status = exaone_saver_start(&s->saver, err);
     }
     return status;
 }

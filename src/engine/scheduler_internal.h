@@ -8,8 +8,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "engine/background_save.h"
 #include "engine/generate.h"
-#include "engine/prefix_cache.h"
 #include "engine/schedule_plan.h"
 #include "exaone/scheduler.h"
 
@@ -70,6 +70,7 @@ struct exaone_scheduler {
     /* the thread's */
     exaone_step step;
     exaone_prefix *prefix;                                  /* what those of the slots are forked of; NULL: no cache */
+    exaone_saver *saver;                                    /* with prefix */
     exaone_slot *slots;                                     /* [max_sequences] */
     exaone_slot **planned;                                  /* [max_sequences] of this step */
     exaone_plan_item *items;                                /* [max_sequences] */

@@ -40,7 +40,7 @@ static void finish(exaone_scheduler *s, exaone_slot *slot, exaone_finish how, co
     set_running(s, -1);
     exaone_request_end(r);
     if (slot->prefix && how != EXAONE_FINISH_ERROR && how != EXAONE_FINISH_CANCELLED) {
-        exaone_prefix_save(slot->prefix, slot->seq, false);
+        exaone_saver_put(s->saver, slot->prefix, slot->seq);
     }
 }
 
@@ -467,17 +467,17 @@ static void limit_marks(exaone_scheduler *s) {
 
 /* After rows of a prompt. */
 static void take_prompt(exaone_scheduler *s, exaone_slot *slot, bool is_whole) {
+    if (is_whole && slot->prefix) { /* before the mark, which copies the pages that are written next */
+        exaone_saver_put(s->saver, slot->prefix, slot->seq);
+    } else if (slot->prefix) {
+        exaone_prefix_note(slot->prefix, slot->seq);
+    }
     if (is_whole) {
         exaone_sequence_mark(slot->seq);
     } else {
         exaone_sequence_mark_way(slot->seq);
     }
     limit_marks(s);
-    if (slot->prefix && is_whole) {
-        exaone_prefix_save(slot->prefix, slot->seq, false);
-    } else if (slot->prefix) {
-        exaone_prefix_note(slot->prefix, slot->seq);
-    }
 }
 
 static void take_result(exaone_scheduler *s, exaone_slot *slot, const exaone_step_group *group) {
