@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "../support/sanitized.h"
 #include "base/json.h"
 #include "engine/generate.h"
 #include "exaone/sampling.h"
@@ -152,7 +153,9 @@ static size_t each_case(void (*fn)(const text_case *c, void *ctx), void *ctx) {
         c.n_prompt = read_ids(exaone_json_get(root, "prompt_ids"), c.prompt, 2048);
         c.n_reply = read_ids(exaone_json_get(root, "output_ids"), c.reply, 256);
         if (!exaone_json_get(root, "image_grid_thw") && !exaone_json_get(root, "video_grid_thw")) {
-            fn(&c, ctx);
+            if (n % UNLESS_SANITIZED(1, 10) == 0) {
+                fn(&c, ctx);
+            }
             n++;
         }
         exaone_arena_release(&arena);
@@ -168,7 +171,7 @@ static void identical_case(const text_case *c, void *ctx) {
     exaone_prompt p = {.ids = c->prompt, .n_ids = c->n_prompt};
     exaone_sampling_default(&greedy);
     greedy.do_sample = false;
-    for (int k = EXAONE_DRAFT_AUTO; k <= EXAONE_MAX_DRAFT; k++) {
+    for (int k = EXAONE_DRAFT_AUTO; k <= EXAONE_MAX_DRAFT; k += UNLESS_SANITIZED(1, 2)) {
         int32_t out[256];
         exaone_sampler *sampler = new_sampler(tiny, &greedy, c->prompt, c->n_prompt);
         sync_prompt(s, &p);
@@ -211,7 +214,7 @@ static void vary(exaone_sampling *s, int variant) {
 /* Every setting: the same reply with drafts as token by token; and the same state behind it. */
 static void test_settings(void **state) {
     (void)state;
-    for (int variant = 0; variant < 20; variant++) {
+    for (int variant = 0; variant < 20; variant += UNLESS_SANITIZED(1, 7)) {
         exaone_engine *e = variant % 2 ? micro : tiny;
         size_t vocab = (size_t)exaone_engine_info(e)->vocab_size;
         int32_t ids[40 + MOST], want[MOST], got[MOST];
@@ -308,7 +311,7 @@ static void test_roll_back(void **state) {
     for (int m = 0; m < 2; m++) {
         exaone_step step;
         assert_int_equal(exaone_step_init(&step, models[m], 300, 1, EXAONE_TAIL_ROWS, &err), EXAONE_OK);
-        for (int k = 0; k <= EXAONE_MAX_DRAFT; k++) {
+        for (int k = 0; k <= EXAONE_MAX_DRAFT; k += UNLESS_SANITIZED(1, 4)) {
             int32_t ids[512];
             fill(ids, 70, k);
             exaone_prompt p = {.ids = ids, .n_ids = 70};

@@ -9,7 +9,7 @@
 #include "cpu/kernels/avx2/lanes.h"
 
 static inline __mmask16 first_lanes(size_t n) {
-    return n >= 16 ? 0xffff : (__mmask16)((1u << n) - 1);
+    return (__mmask16)(n >= 16 ? 0xffffu : (1u << n) - 1);
 }
 
 static inline __m512 load_f32(const void *w, size_t i, __mmask16 m) {
