@@ -228,6 +228,53 @@ static void test_transpose(void **state) {
     }
 }
 
+/* The cache's types: the bits of plain C for every 16-bit pattern and for blocks, at lengths with and without tails. */
+static void test_cached(void **state) {
+    (void)state;
+    enum { ALL = 65536 };
+    exaone_kernels plain;
+    exaone_kernels_init(&plain, "scalar");
+    uint16_t *x = malloc(ALL * sizeof *x);
+    float *a = guarded(ALL), *b = guarded(ALL);
+    for (size_t i = 0; i < ALL; i++) {
+        x[i] = (uint16_t)i;
+    }
+    const char *level;
+    for (size_t rung = 0; (level = exaone_kernels_level(rung)); rung++) {
+        exaone_kernels k;
+        exaone_kernels_init(&k, level);
+        for (int type = 0; type < 2; type++) {
+            (type ? k.bf16_to_f32 : k.f16_to_f32)(a, x, ALL);
+            (type ? plain.bf16_to_f32 : plain.f16_to_f32)(b, x, ALL);
+            for (size_t i = 0; i < ALL; i++) {
+                assert_true(memcmp(&a[i], &b[i], sizeof *a) == 0 || (isnan(a[i]) && isnan(b[i])));
+            }
+            for (size_t n = 1; n < 40; n++) {
+                float *tail = guarded(n);
+                (type ? k.bf16_to_f32 : k.f16_to_f32)(tail, x + 15000, n);
+                assert_memory_equal(tail, b + 15000, n * sizeof *tail);
+                check_guard(tail, n);
+            }
+        }
+        uint8_t blocks[2][3 * 34];
+        float y[96];
+        for (int round = 0; round < 50; round++) {
+            for (size_t i = 0; i < 96; i++) {
+                y[i] = uniform() * (i / 32 == 1 && round % 5 == 0 ? 0 : 3);
+            }
+            k.f32_to_q8_0(blocks[0], y, 96);
+            plain.f32_to_q8_0(blocks[1], y, 96);
+            assert_memory_equal(blocks[0], blocks[1], sizeof blocks[0]);
+            k.q8_0_to_f32(a, blocks[0], 96);
+            plain.q8_0_to_f32(b, blocks[0], 96);
+            assert_memory_equal(a, b, 96 * sizeof *a);
+        }
+    }
+    check_guard(a, ALL);
+    check_guard(b, ALL);
+    free(x);
+}
+
 static void test_softmax_of_nothing(void **state) {
     (void)state;
     const char *level;
@@ -288,6 +335,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_matmul),
                                        cmocka_unit_test(test_add_product),
                                        cmocka_unit_test(test_transpose),
+                                       cmocka_unit_test(test_cached),
                                        cmocka_unit_test(test_elementwise),
                                        cmocka_unit_test(test_softmax_of_nothing),
                                        cmocka_unit_test(test_softmax_keeps_nan),

@@ -251,6 +251,18 @@ static void add_product(float *out, size_t out_stride, const float *a, size_t a_
     }
 }
 
+static void f16_to_f32(float *out, const void *x, size_t n) {
+    for (size_t i = 0; i < n; i += 16) {
+        _mm512_mask_storeu_ps(out + i, first_lanes(n - i), load_f16(x, i, first_lanes(n - i)));
+    }
+}
+
+static void bf16_to_f32(float *out, const void *x, size_t n) {
+    for (size_t i = 0; i < n; i += 16) {
+        _mm512_mask_storeu_ps(out + i, first_lanes(n - i), load_bf16(x, i, first_lanes(n - i)));
+    }
+}
+
 void exaone_kernels_avx512(exaone_kernels *k) {
     k->matmul_f32 = matmul_f32;
     k->matmul_bf16 = matmul_bf16;
@@ -259,5 +271,7 @@ void exaone_kernels_avx512(exaone_kernels *k) {
     k->silu_mul = silu_mul;
     k->softmax_exp = softmax_exp;
     k->add_product = add_product;
+    k->f16_to_f32 = f16_to_f32;
+    k->bf16_to_f32 = bf16_to_f32;
 }
 #endif
