@@ -225,7 +225,8 @@ static void put_case(evaluation *v, const exaone_json *id, const ask_result *r, 
         exaone_buf_puts(b, "null");
     }
     free(text);
-    exaone_buf_printf(b, ", \"correct\": %s, \"matches_reference\": %s}", right ? "true" : "false", same ? "true" : "false");
+    exaone_buf_printf(b, ", \"reply_seconds\": %.6f, \"correct\": %s, \"matches_reference\": %s}", r->generate_seconds,
+                      right ? "true" : "false", same ? "true" : "false");
 }
 
 static void add_stats(evaluation *v, const ask_result *r) {

@@ -22,6 +22,10 @@ void exaone_draft_observe(exaone_draft_control *c, size_t drafted, size_t accept
         c->tried[i] = c->tried[i] * FADING + 1;
         c->stood[i] = c->stood[i] * FADING + (i < accepted);
     }
+    c->steps++;
+    if (seconds <= 0) {
+        return;
+    }
     double *cost = &c->cost[drafted];
     uint32_t *n = &c->measured[drafted];
     if (*n == 0) {
@@ -33,7 +37,6 @@ void exaone_draft_observe(exaone_draft_control *c, size_t drafted, size_t accept
         *cost += COST_FOLLOWS * (x - *cost);
     }
     *n += *n < UINT32_MAX;
-    c->steps++;
 }
 
 /* Seconds of a step with k drafts: measured, or by the least-squares line through what is measured. */
@@ -129,9 +132,9 @@ bool exaone_generate_stops(const exaone_engine *e, const exaone_draft_options *o
     return false;
 }
 
-void exaone_generate_verify(exaone_sequence *seq, exaone_sampler *sampler, const int32_t *drafts, size_t n,
+void exaone_generate_verify(exaone_sequence *seq, exaone_sampler *sampler, const int32_t *drafts, size_t n, size_t n_rows,
                             const float *logits, const exaone_draft_options *options, int32_t *out, size_t *n_out) {
-    size_t vocab = (size_t)seq->e->config.vocab_size, before = seq->length - n - 1, i = 0;
+    size_t vocab = (size_t)seq->e->config.vocab_size, before = seq->length - n_rows, i = 0;
     bool stops = false;
     *n_out = 0;
     while (i < n && !stops) {
@@ -195,10 +198,15 @@ static exaone_status evaluate(exaone_generator *g, exaone_sequence *seq, const i
     return status;
 }
 
-static exaone_status draft(exaone_generator *g, exaone_sequence *seq, size_t k, int32_t *ids, exaone_error *err) {
-    exaone_step_drafts d = {.seq = seq, .next = ids[0], .n = k};
-    exaone_status status = k ? exaone_step_draft(g->step, &d, 1, err) : EXAONE_OK;
-    memcpy(ids + 1, d.ids, k * sizeof *ids);
+/* At most d->n drafts behind ids[0] go to ids + 1. */
+static exaone_status draft(exaone_generator *g, exaone_step_drafts *d, const exaone_draft_options *o, int32_t *ids,
+                           exaone_error *err) {
+    const exaone_model_info *info = &d->seq->e->info;
+    d->next = ids[0];
+    d->stop_ids = o->stop_ids ? o->stop_ids : info->eos_token_ids;
+    d->n_stop_ids = o->stop_ids ? o->n_stop_ids : (size_t)info->n_eos_token_ids;
+    exaone_status status = d->n ? exaone_step_draft(g->step, d, 1, err) : EXAONE_OK;
+    memcpy(ids + 1, d->ids, d->n * sizeof *ids);
     return status;
 }
 
@@ -240,13 +248,14 @@ exaone_status exaone_generate(exaone_generator *g, exaone_sequence *seq, exaone_
         return EXAONE_OK;
     }
     room = o->max_tokens && o->max_tokens < room ? o->max_tokens : room;
-    size_t k = seq->drafts ? exaone_draft_choose(&g->control, o->n, room - 1) : 0;
+    exaone_step_drafts d = {.seq = seq, .n = seq->drafts ? exaone_draft_choose(&g->control, o->n, room - 1) : 0};
     double t0 = seconds_now();
-    status = draft(g, seq, k, row, err);
+    status = draft(g, &d, o, row, err);
     double t1 = seconds_now();
     exaone_step_group group;
+    size_t k = d.n, n_rows = d.stops ? k : k + 1; /* what would come behind a stop id is not asked for */
     if (status == EXAONE_OK) {
-        status = evaluate(g, seq, row, k + 1, &group, err);
+        status = evaluate(g, seq, row, n_rows, &group, err);
     }
     if (status != EXAONE_OK) { /* the token stands: who goes on evaluates it first */
         seq->pending = row[0];
@@ -255,10 +264,10 @@ exaone_status exaone_generate(exaone_generator *g, exaone_sequence *seq, exaone_
     g->first_logits = seq->spare_logits;
     double t2 = seconds_now();
     size_t stood = 0;
-    exaone_generate_verify(seq, sampler, row + 1, k, group.logits, o, ids + 1, &stood);
+    exaone_generate_verify(seq, sampler, row + 1, k, n_rows, group.logits, o, ids + 1, &stood);
     *n += stood;
     g->stats.tokens += stood;
     count(&g->stats, k, stood, t1 - t0, t2 - t1);
-    exaone_draft_observe(&g->control, k, stood, t2 - t0);
+    exaone_draft_observe(&g->control, k, stood, d.stops ? 0 : t2 - t0);
     return EXAONE_OK;
 }

@@ -20,14 +20,15 @@ typedef struct exaone_draft_control {
 
 /* Drafts for the next step, at most `room`: `asked`, or with EXAONE_DRAFT_AUTO what seems fastest. */
 size_t exaone_draft_choose(exaone_draft_control *control, int asked, size_t room);
-/* Tells what a step with `drafted` drafts gave and how long it took. */
+/* Tells what a step with `drafted` drafts gave and how long it took; seconds 0: nothing about the time. */
 void exaone_draft_observe(exaone_draft_control *control, size_t drafted, size_t accepted, double seconds);
 
-/* Decides about verified drafts: the last n + 1 tokens of the timeline are a token that the sampler has accepted and n
- * drafts behind it; logits [n + 1, vocab_size] are theirs. Drafts that stand go to the sampler and to out [n], *n_out of
- * them. The timeline is cut back to what stands and its logits are those of its last token. A stop id ends the list: it is
- * the sequence's pending token then and not in the timeline. */
-void exaone_generate_verify(exaone_sequence *seq, exaone_sampler *sampler, const int32_t *drafts, size_t n,
+/* Decides about verified drafts: the last n_rows tokens of the timeline are a token that the sampler has accepted and the
+ * drafts behind it, all n of them (n_rows n + 1) or all but a stop id at their end (n_rows n); logits [n_rows, vocab_size]
+ * are theirs. Drafts that stand go to the sampler and to out [n], *n_out of them. The timeline is cut back to what stands
+ * and its logits are those of its last token. A stop id ends the list: it is the sequence's pending token then and not in
+ * the timeline. */
+void exaone_generate_verify(exaone_sequence *seq, exaone_sampler *sampler, const int32_t *drafts, size_t n, size_t n_rows,
                             const float *logits, const exaone_draft_options *options, int32_t *out, size_t *n_out);
 bool exaone_generate_stops(const exaone_engine *e, const exaone_draft_options *options, int32_t id); /* a stop id */
 

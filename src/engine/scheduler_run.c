@@ -310,7 +310,8 @@ static void take_verified(exaone_scheduler *s, exaone_slot *slot, const float *l
     exaone_draft_options stops = {.stop_ids = r->stop_ids, .n_stop_ids = r->n_stop_ids};
     int32_t ids[EXAONE_MAX_DRAFT];
     size_t n = 0, vocab = (size_t)s->e->config.vocab_size;
-    exaone_generate_verify(slot->seq, slot->sampler, slot->drafts, slot->n_drafts, logits, &stops, ids, &n);
+    exaone_generate_verify(slot->seq, slot->sampler, slot->drafts, slot->n_drafts, slot->n_drafts + 1, logits, &stops, ids,
+                           &n);
     slot->n_accepted = n;
     r->reply.drafted += slot->n_drafts;
     r->reply.accepted += n;

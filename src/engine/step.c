@@ -306,6 +306,10 @@ static void choose_drafts(exaone_step *st, exaone_step_drafts *d, size_t n_draft
     for (size_t i = 0; i < n_drafts; i++) {
         if (d[i].n > k) {
             d[i].ids[k] = first_maximum(st->logits + n++ * vocab, vocab);
+            for (size_t s = 0; s < d[i].n_stop_ids && !d[i].stops; s++) {
+                d[i].stops = d[i].ids[k] == d[i].stop_ids[s];
+            }
+            d[i].n = d[i].stops ? k + 1 : d[i].n;
         }
     }
 }
@@ -338,8 +342,8 @@ static void draft_first(exaone_step *st, exaone_step_drafts *d, size_t n_drafts)
     choose_drafts(st, d, n_drafts, 0);
 }
 
-/* Draft k + 1 of the sequences that want one: their rows stand in `wanted`, `kept` of them from the pass before. */
-static void draft_next(exaone_step *st, exaone_step_drafts *d, size_t n_drafts, size_t k) {
+/* Draft k + 1 of the sequences that want one; false when none does. Their rows stand in `wanted`, from the pass before. */
+static bool draft_next(exaone_step *st, exaone_step_drafts *d, size_t n_drafts, size_t k) {
     exaone_backend *be = st->e->be;
     size_t n = 0, from = 0;
     for (size_t i = 0; i < n_drafts; i++) {
@@ -350,6 +354,9 @@ static void draft_next(exaone_step *st, exaone_step_drafts *d, size_t n_drafts, 
         }
         from += d[i].n > k - 1;
     }
+    if (n == 0) {
+        return false;
+    }
     be->gather_rows(be, st->shifted, st->wanted, st->order, n, hidden_size(st));
     exaone_batch batch = batch_of(st, n, n_drafts);
     exaone_decoder_embed(&st->e->model, &st->ws, st->ids, n);
@@ -357,10 +364,10 @@ static void draft_next(exaone_step *st, exaone_step_drafts *d, size_t n_drafts, 
     exaone_mtp_run(&st->e->model, &st->ws, &batch, st->inputs, st->shifted, NULL);
     copy_rows(st, st->wanted, st->ws.hidden, 0, n);
     choose_drafts(st, d, n_drafts, k);
+    return true;
 }
 
 exaone_status exaone_step_draft(exaone_step *st, exaone_step_drafts *d, size_t n_drafts, exaone_error *err) {
-    size_t most = 0;
     assert(n_drafts > 0 && n_drafts <= st->max_sequences && n_drafts <= st->max_logits);
     for (size_t i = 0; i < n_drafts; i++) {
         assert(d[i].seq->drafts && d[i].n >= 1 && d[i].n <= EXAONE_MAX_DRAFT);
@@ -368,12 +375,12 @@ exaone_status exaone_step_draft(exaone_step *st, exaone_step_drafts *d, size_t n
         if (status != EXAONE_OK) {
             return status;
         }
-        most = d[i].n > most ? d[i].n : most;
+        d[i].stops = false;
         st->caches[i] = d[i].seq->cache;
     }
     draft_first(st, d, n_drafts);
-    for (size_t k = 1; k < most; k++) {
-        draft_next(st, d, n_drafts, k);
+    for (size_t k = 1; draft_next(st, d, n_drafts, k);) {
+        k++;
     }
     return EXAONE_OK;
 }

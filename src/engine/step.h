@@ -48,8 +48,11 @@ EXAONE_MUST_USE exaone_status exaone_step_run(exaone_step *step, exaone_step_gro
 typedef struct exaone_step_drafts {
     exaone_sequence *seq; /* with seq->drafts */
     int32_t next;
-    size_t n;                      /* drafts wanted, 1 .. EXAONE_MAX_DRAFT */
+    size_t n;                /* drafts wanted, 1 .. EXAONE_MAX_DRAFT; out: drafts made */
+    const int32_t *stop_ids; /* [n_stop_ids] a draft of these is the last: nothing comes behind it */
+    size_t n_stop_ids;
     int32_t ids[EXAONE_MAX_DRAFT]; /* out */
+    bool stops;                    /* out: the last is one of stop_ids */
 } exaone_step_drafts;
 
 /* Runs the draft module for all sequences together: one pass per draft. Timelines and logits stay as they are. The rows of
