@@ -492,12 +492,15 @@ static void take_result(exaone_scheduler *s, exaone_slot *slot, const exaone_ste
     }
 }
 
-/* Idle timelines are only there to be met again: they go when memory is short. */
+/* Idle timelines and marks are only there to be met again: they go when memory is short. */
 static void forget_idle(exaone_scheduler *s) {
     for (size_t i = 0; i < s->options.max_sequences; i++) {
-        if (s->slots[i].seq && !s->slots[i].request) {
-            exaone_sequence_free(s->slots[i].seq);
-            s->slots[i].seq = NULL;
+        exaone_slot *slot = &s->slots[i];
+        if (slot->seq && slot->request) {
+            exaone_marks_clear(&slot->seq->marks);
+        } else {
+            exaone_sequence_free(slot->seq);
+            slot->seq = NULL;
         }
     }
 }

@@ -13,7 +13,7 @@
 
 #include "../support/model_variant.h"
 #include "engine/marks.h"
-#include "engine/sequence.h"
+#include "engine/step.h"
 #include "exaone/exaone.h"
 
 enum { MOST = 8700, REPLY = 24, VOCAB = 512 };
@@ -152,6 +152,67 @@ static void ends_of_turns(void **state) {
     }
 }
 
+/* Evaluates a prompt in chunks of 16. */
+static void evaluate(exaone_sequence *s, exaone_step *step, size_t n) {
+    exaone_error err = {0};
+    exaone_prompt p = {.ids = ids, .n_ids = n};
+    assert_int_equal(exaone_sequence_begin(s, &p, NULL, &err), EXAONE_OK);
+    while (s->length < n) {
+        size_t rows = n - s->length < 16 ? n - s->length : 16;
+        exaone_step_group group = {.seq = s, .n = rows, .n_logits = s->length + rows == n};
+        assert_int_equal(exaone_step_run(step, &group, 1, &err), EXAONE_OK);
+    }
+}
+
+static exaone_sequence *new_sequence(void) {
+    exaone_error err = {0};
+    exaone_sequence *s;
+    exaone_sequence_options o = {.n_ctx = 512, .chunk = 16, .drafts = true};
+    assert_int_equal(exaone_sequence_new(engine, &o, &s, &err), EXAONE_OK);
+    return s;
+}
+
+/* The hidden state of a second draft: what is in the draft module's window goes into it. */
+static void draft(exaone_sequence *s, exaone_step *step, float *hidden) {
+    exaone_error err = {0};
+    exaone_step_drafts d = {.seq = s, .next = 7, .n = 2};
+    assert_int_equal(exaone_step_draft(step, &d, 1, &err), EXAONE_OK);
+    memcpy(hidden, step->wanted, (size_t)engine->config.hidden_size * sizeof *hidden);
+}
+
+/* A mark where the draft module lags behind, in each state of its tail. */
+static void lagging_drafts(void **state) {
+    (void)state;
+    exaone_error err = {0};
+    exaone_step step;
+    static float warm[1024], cold[1024];
+    size_t hidden = (size_t)engine->config.hidden_size;
+    assert_true(hidden <= 1024);
+    assert_int_equal(exaone_step_init(&step, engine, 16, 1, EXAONE_TAIL_ROWS, &err), EXAONE_OK);
+    for (size_t end = 81; end < 81 + 2 * EXAONE_TAIL_ROWS; end++) {
+        exaone_sequence *s = new_sequence(), *fresh = new_sequence();
+        evaluate(s, &step, 80);
+        while (s->length < end) {
+            exaone_step_group group = {.seq = s, .n = 1, .n_logits = 1};
+            assert_int_equal(exaone_sequence_add(s, ids[s->length], &err), EXAONE_OK);
+            assert_int_equal(exaone_step_run(&step, &group, 1, &err), EXAONE_OK);
+        }
+        size_t had = s->mtp_length < end - 1 ? s->mtp_length : end - 1;
+        evaluate(s, &step, end + 200);
+        ids[end] ^= 1;
+        evaluate(s, &step, end + 1);
+        assert_int_equal(s->reused, had);
+        evaluate(fresh, &step, end + 1);
+        assert_memory_equal(s->logits, fresh->logits, VOCAB * sizeof *s->logits);
+        draft(s, &step, warm);
+        draft(fresh, &step, cold);
+        assert_memory_equal(warm, cold, hidden * sizeof *warm);
+        exaone_sequence_free(s);
+        exaone_sequence_free(fresh);
+    }
+    exaone_step_release(&step);
+}
+
 /* ---- which marks stay ---- */
 
 static exaone_kv_cache *new_cache(void) {
@@ -234,6 +295,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(cuts_in_the_middle, fill),
         cmocka_unit_test_setup(ends_of_turns, fill),
+        cmocka_unit_test_setup(lagging_drafts, fill),
         cmocka_unit_test(thinning),
         cmocka_unit_test(budget),
     };
