@@ -1,4 +1,5 @@
-/* Thread pool: see pool.h. One job at a time; `generation` tells workers that a new one is there. */
+/* Thread pool: see pool.h. One job at a time; `generation` tells workers that a new one is there. A worker that comes too late,
+ * because another program has its core, finds the job closed: nobody waits for it. */
 #include "base/pool.h"
 
 #include <pthread.h>
@@ -26,9 +27,10 @@ struct exaone_pool {
     pthread_mutex_t lock;     /* guards sleeping */
     pthread_cond_t wake;
     atomic_uint generation;
-    atomic_int busy; /* workers that have not finished the current job */
+    atomic_int inside; /* workers that look at the job or work on it */
+    atomic_bool open;  /* there is a job to take part in */
     atomic_bool stop;
-    /* the job: written before generation rises, read after */
+    /* the job: written while it is closed and nobody is inside */
     size_t n, chunk;
     atomic_size_t next;
     exaone_pool_fn *fn;
@@ -71,8 +73,11 @@ static void *worker_main(void *arg) {
         if (atomic_load_explicit(&pool->stop, memory_order_acquire)) {
             return NULL;
         }
-        work(pool, w->number);
-        atomic_fetch_sub_explicit(&pool->busy, 1, memory_order_release);
+        atomic_fetch_add(&pool->inside, 1); /* before looking: the owner closes first and counts then */
+        if (atomic_load(&pool->open)) {
+            work(pool, w->number);
+        }
+        atomic_fetch_sub(&pool->inside, 1);
     }
 }
 
@@ -159,10 +164,11 @@ void exaone_pool_run(exaone_pool *pool, size_t n, size_t grain, exaone_pool_fn *
     pool->fn = fn;
     pool->arg = arg;
     atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
-    atomic_store_explicit(&pool->busy, pool->n_started, memory_order_relaxed);
+    atomic_store(&pool->open, true);
     next_generation(pool);
     work(pool, 0);
-    for (int i = 0; atomic_load_explicit(&pool->busy, memory_order_acquire) > 0; i++) {
+    atomic_store(&pool->open, false);
+    for (int i = 0; atomic_load(&pool->inside) > 0; i++) {
         if (i < SPINS) {
             cpu_relax();
         } else {
