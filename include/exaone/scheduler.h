@@ -45,7 +45,7 @@ typedef struct exaone_scheduler_options {
 } exaone_scheduler_options;
 
 /* Starts the thread. `options` may be NULL. The engine must outlive the scheduler. Errors: EXAONE_ERR_ARGUMENT, _LIMIT,
- * _MEMORY. Owned by the caller: exaone_scheduler_free. */
+ * _MEMORY; with a cache also _IO and _FORMAT (the model's files). Owned by the caller: exaone_scheduler_free. */
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_scheduler_new(exaone_engine *engine, const exaone_scheduler_options *options,
                                                               exaone_scheduler **out, exaone_error *err);
 
