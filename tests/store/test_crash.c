@@ -91,7 +91,7 @@ static void killed_at_any_moment(void **state) {
     const char *dir = scratch_path("store");
     size_t cut_short = 0;
     uint32_t x = 12345;
-    for (uint32_t i = 0; i < KILLS; i++) {
+    for (uint32_t i = 0; i < KILLS || (cut_short == 0 && i < 5 * KILLS); i++) {
         pid_t child = fork();
         if (child == 0) {
             use(dir, i * 7u + 1);
@@ -108,7 +108,7 @@ static void killed_at_any_moment(void **state) {
     assert_int_equal(exaone_store_walk(dir, true, false, count_entry, counts, NULL), EXAONE_OK);
     assert_true(counts[0] > 50);
     assert_int_equal(counts[1], 0);
-    print_message("%zu entries, all whole; %zu of %d kills left a temporary\n", counts[0], cut_short, KILLS);
+    print_message("%zu entries, all whole; %zu kills left a temporary\n", counts[0], cut_short);
     assert_true(cut_short > 0); /* the kills did hit writing */
 
     exaone_store *s = open_store(dir); /* used again */
