@@ -19,8 +19,9 @@ enum { EXAONE_KV_PAGE = 64 }; /* tokens per page of the KV cache */
 /* The cache of one layer of one sequence. Token index i lives in slot i % ring, slot s in page s / EXAONE_KV_PAGE at place
  * s % EXAONE_KV_PAGE. */
 typedef struct exaone_kv {
-    void **k_pages; /* host table of /dev/ pages [num_key_value_heads, EXAONE_KV_PAGE, head_dim] of k_type */
-    void **v_pages;
+    /* Host tables of /dev/ pages. Values: [num_key_value_heads, EXAONE_KV_PAGE, head_dim] of v_type. Keys: the same of
+     * k_type for Q8_0; else [num_key_value_heads, head_dim, EXAONE_KV_PAGE], as scores want them. */
+    void **k_pages, **v_pages;
     size_t ring;                 /* slots; a multiple of EXAONE_KV_PAGE */
     exaone_dtype k_type, v_type; /* F32, F16, BF16 (rounded to nearest even), Q8_0 (rows of blocks of 32, tensor/blocks.h) */
 } exaone_kv;

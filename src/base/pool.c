@@ -1,5 +1,5 @@
-/* Thread pool: see pool.h. One job at a time; `generation` tells workers that a new one is there. A worker that comes too late,
- * because another program has its core, finds the job closed: nobody waits for it. */
+/* Thread pool: see pool.h. One job at a time; `generation` tells workers that a new one is there. A worker that comes too
+ * late, because another program has its core, finds the job closed: nobody waits for it. */
 #include "base/pool.h"
 
 #include <pthread.h>

@@ -11,7 +11,10 @@
 #include "cpu/cpu_internal.h"
 #include "cpu/online.h"
 
-enum { SPAN = 64 * EXAONE_KV_PAGE };
+enum {
+    SPAN = 64 * EXAONE_KV_PAGE,
+    NARROW_QUERIES = 24 /* more than so many want 16-bit numbers made F32 once, not for each six of them */
+};
 
 typedef struct {
     exaone_cpu *cpu;
@@ -33,39 +36,54 @@ static float *partial_of(const attention_job *j, size_t span, size_t row, size_t
            (((span - j->first_span) * a->n_rows + row) * a->num_attention_heads + head) * (a->head_dim + 2);
 }
 
-static const float *rows_f32(const exaone_kernels *k, exaone_dtype type, const void *page, size_t row, size_t n,
-                             size_t head_dim, float *scratch) {
-    switch (type) {
-    case EXAONE_F16:
-        k->f16_to_f32(scratch, (const uint16_t *)page + row * head_dim, n * head_dim);
-        return scratch;
-    case EXAONE_BF16:
-        k->bf16_to_f32(scratch, (const uint16_t *)page + row * head_dim, n * head_dim);
-        return scratch;
-    case EXAONE_Q8_0:
-        k->q8_0_to_f32(scratch, (const uint8_t *)page + row * (head_dim / 32 * 34), n * head_dim);
-        return scratch;
-    default:
-        return (const float *)page + row * head_dim;
-    }
-}
-
 /* A block of keys and values of one kv head: the indices start .. end - 1 of one page. */
 typedef struct {
     size_t start, end;
-    const float *keys_t, *values; /* [head_dim, EXAONE_KV_PAGE], [end - start, head_dim] */
+    exaone_operand keys_t, values; /* [head_dim, end - start], [end - start, head_dim] */
 } block;
 
-/* The part of the page of index `at` from there on, at most up to `end` (exclusive). */
+static size_t type_size(exaone_dtype type) {
+    return type == EXAONE_F32 ? sizeof(float) : sizeof(uint16_t);
+}
+
+/* n_rows rows of n numbers as F32 in scratch memory. */
+static void widen(const exaone_kernels *k, exaone_operand *m, float *scratch, size_t n_rows, size_t n) {
+    size_t run = m->stride == n ? n_rows * n : n; /* numbers behind each other */
+    for (size_t at = 0, r = 0; at < n_rows * n; at += run, r++) {
+        (m->type == EXAONE_F16 ? k->f16_to_f32 : k->bf16_to_f32)(scratch + at, exaone_operand_at(*m, r * m->stride).data,
+                                                                 run);
+    }
+    *m = (exaone_operand){scratch, EXAONE_F32, n};
+}
+
+/* The part of the page of index `at` from there on, at most up to `end` (exclusive), for n_queries. */
 static block block_at(const exaone_kernels *k, const exaone_kv *kv, size_t head_dim, size_t kv_head, size_t at, size_t end,
-                      exaone_attention_scratch *scratch) {
+                      size_t n_queries, exaone_attention_scratch *scratch) {
     size_t slot = at % kv->ring, page = slot / EXAONE_KV_PAGE, place = slot % EXAONE_KV_PAGE;
-    size_t n = EXAONE_KV_PAGE - place, row = kv_head * EXAONE_KV_PAGE + place;
+    size_t n = EXAONE_KV_PAGE - place, q8_row = head_dim / 32 * 34, numbers = EXAONE_KV_PAGE * head_dim;
     n = n < end - at ? n : end - at;
-    const float *keys = rows_f32(k, kv->k_type, kv->k_pages[page], row, n, head_dim, scratch->keys);
-    k->transpose(scratch->keys_t, EXAONE_KV_PAGE, keys, head_dim, n, head_dim);
-    block b = {.start = at, .end = at + n, .keys_t = scratch->keys_t};
-    b.values = rows_f32(k, kv->v_type, kv->v_pages[page], row, n, head_dim, scratch->values);
+    block b = {.start = at, .end = at + n};
+    const uint8_t *keys = kv->k_pages[page], *values = kv->v_pages[page];
+    if (kv->k_type == EXAONE_Q8_0) {
+        k->q8_0_to_f32(scratch->rows, keys + (kv_head * EXAONE_KV_PAGE + place) * q8_row, n * head_dim);
+        k->transpose(scratch->keys_t, EXAONE_KV_PAGE, scratch->rows, head_dim, n, head_dim);
+        b.keys_t = (exaone_operand){scratch->keys_t, EXAONE_F32, EXAONE_KV_PAGE};
+    } else {
+        b.keys_t = (exaone_operand){keys + (kv_head * numbers + place) * type_size(kv->k_type), kv->k_type, EXAONE_KV_PAGE};
+    }
+    if (kv->v_type == EXAONE_Q8_0) {
+        k->q8_0_to_f32(scratch->values, values + (kv_head * EXAONE_KV_PAGE + place) * q8_row, n * head_dim);
+        b.values = (exaone_operand){scratch->values, EXAONE_F32, head_dim};
+    } else {
+        b.values =
+            (exaone_operand){values + (kv_head * numbers + place * head_dim) * type_size(kv->v_type), kv->v_type, head_dim};
+    }
+    if (n_queries > NARROW_QUERIES && b.keys_t.type != EXAONE_F32) {
+        widen(k, &b.keys_t, scratch->keys_t, head_dim, n);
+    }
+    if (n_queries > NARROW_QUERIES && b.values.type != EXAONE_F32) {
+        widen(k, &b.values, scratch->values, n, head_dim);
+    }
     return b;
 }
 
@@ -84,7 +102,7 @@ static void see_keys(const attention_job *j, exaone_online *o, exaone_attention_
     size_t sequence = row_of(j, q0)->sequence;
     const uint8_t *mask = mask_of(a, sequence);
     for (size_t at = begin; at < end;) {
-        block b = block_at(o->k, &a->kv[sequence], a->head_dim, kv_head, at, end, scratch);
+        block b = block_at(o->k, &a->kv[sequence], a->head_dim, kv_head, at, end, q1 - q0, scratch);
         for (size_t q = q0; q < q1;) { /* queries that see the same part of the block go together */
             size_t from = row_of(j, q)->begin > at ? row_of(j, q)->begin : at, same = q + 1;
             size_t to = row_of(j, q)->index + 1 < b.end ? row_of(j, q)->index + 1 : b.end;
@@ -95,8 +113,9 @@ static void see_keys(const attention_job *j, exaone_online *o, exaone_attention_
                 }
             }
             if (from < to) {
-                exaone_online_block(o, q - q0, same - q0, b.keys_t + (from - at), b.values + (from - at) * a->head_dim,
-                                    to - from, mask ? mask + from : NULL);
+                exaone_online_block(o, q - q0, same - q0, exaone_operand_at(b.keys_t, from - at),
+                                    exaone_operand_at(b.values, (from - at) * a->head_dim), to - from,
+                                    mask ? mask + from : NULL);
             }
             q = same;
         }
@@ -112,7 +131,8 @@ static void put_probs(const attention_job *j, exaone_online *o, exaone_attention
     size_t head = kv_head * j->group + query % j->group;
     float *probs = a->probs + (query / j->group * a->num_attention_heads + head) * a->probs_keys;
     for (size_t at = row->begin; at <= row->index;) {
-        block b = block_at(o->k, &a->kv[row->sequence], a->head_dim, kv_head, at, row->index + 1, scratch);
+        block b =
+            block_at(o->k, &a->kv[row->sequence], a->head_dim, kv_head, at, row->index + 1, EXAONE_QUERY_TILE, scratch);
         exaone_online_scores(o, place, place + 1, b.keys_t, b.end - b.start, mask ? mask + at : NULL);
         for (size_t i = 0; i < b.end - b.start; i++) {
             probs[at + i] = sum == 0 ? 0.0f : expf(o->scores[place * EXAONE_KV_PAGE + i] * o->scale - max) / sum;
@@ -132,8 +152,9 @@ static void average_values(const attention_job *j, float *out, exaone_attention_
     }
     memset(out, 0, a->head_dim * sizeof *out);
     for (size_t at = 0; at < n_keys;) {
-        block b = block_at(k, &a->kv[sequence], a->head_dim, kv_head, at, n_keys, scratch);
-        k->add_product(out, a->head_dim, ones, EXAONE_KV_PAGE, 1, b.values, a->head_dim, a->head_dim, b.end - b.start);
+        block b = block_at(k, &a->kv[sequence], a->head_dim, kv_head, at, n_keys, EXAONE_QUERY_TILE, scratch);
+        k->add_product_f32(out, a->head_dim, ones, EXAONE_KV_PAGE, 1, b.values.data, b.values.stride, a->head_dim,
+                           b.end - b.start);
         at = b.end;
     }
     for (size_t d = 0; d < a->head_dim; d++) {
@@ -291,19 +312,43 @@ typedef struct {
     const float *k, *v;
 } store_job;
 
-static void store_row(const exaone_kernels *k, exaone_dtype type, void *page, size_t row, const float *x, size_t head_dim) {
+static void narrow(const exaone_kernels *k, exaone_dtype type, void *to, const float *x, size_t n) {
     switch (type) {
     case EXAONE_F16:
-        k->f32_to_f16((uint16_t *)page + row * head_dim, x, head_dim);
+        k->f32_to_f16(to, x, n);
         break;
     case EXAONE_BF16:
-        k->f32_to_bf16((uint16_t *)page + row * head_dim, x, head_dim);
+        k->f32_to_bf16(to, x, n);
         break;
     case EXAONE_Q8_0:
-        k->f32_to_q8_0((uint8_t *)page + row * (head_dim / 32 * 34), x, head_dim);
+        k->f32_to_q8_0(to, x, n);
         break;
     default:
-        memcpy((float *)page + row * head_dim, x, head_dim * sizeof *x);
+        memcpy(to, x, n * sizeof *x);
+    }
+}
+
+/* One value, or a key of Q8_0: a row of its own. */
+static void store_row(const exaone_kernels *k, exaone_dtype type, void *page, size_t row, const float *x, size_t head_dim) {
+    size_t bytes = type == EXAONE_Q8_0 ? head_dim / 32 * 34 : head_dim * type_size(type);
+    narrow(k, type, (uint8_t *)page + row * bytes, x, head_dim);
+}
+
+/* A key of another type: a column. */
+static void store_column(const exaone_kernels *k, exaone_dtype type, void *page, size_t kv_head, size_t place,
+                         const float *x, size_t head_dim) {
+    union {
+        float f[EXAONE_MAX_HEAD_DIM];
+        uint16_t h[EXAONE_MAX_HEAD_DIM];
+    } numbers;
+    narrow(k, type, &numbers, x, head_dim);
+    for (size_t d = 0; d < head_dim; d++) {
+        size_t at = (kv_head * head_dim + d) * EXAONE_KV_PAGE + place;
+        if (type == EXAONE_F32) {
+            ((float *)page)[at] = numbers.f[d];
+        } else {
+            ((uint16_t *)page)[at] = numbers.h[d];
+        }
     }
 }
 
@@ -316,7 +361,11 @@ static void store_part(void *arg, int worker, size_t begin, size_t end) {
         size_t slot = a->rows[r].index % kv->ring, page = slot / EXAONE_KV_PAGE, place = slot % EXAONE_KV_PAGE;
         for (size_t h = 0; h < a->num_key_value_heads; h++) {
             size_t from = (r * a->num_key_value_heads + h) * a->head_dim, row = h * EXAONE_KV_PAGE + place;
-            store_row(&j->cpu->kernels, kv->k_type, kv->k_pages[page], row, j->k + from, a->head_dim);
+            if (kv->k_type == EXAONE_Q8_0) {
+                store_row(&j->cpu->kernels, kv->k_type, kv->k_pages[page], row, j->k + from, a->head_dim);
+            } else {
+                store_column(&j->cpu->kernels, kv->k_type, kv->k_pages[page], h, place, j->k + from, a->head_dim);
+            }
             store_row(&j->cpu->kernels, kv->v_type, kv->v_pages[page], row, j->v + from, a->head_dim);
         }
     }

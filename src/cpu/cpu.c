@@ -155,6 +155,10 @@ static void op_close(exaone_backend *be) {
     }
 }
 
+const char *exaone_cpu_level_name(size_t i) {
+    return exaone_kernels_level(i);
+}
+
 exaone_status exaone_cpu_open(exaone_pool *pool, const char *level, exaone_precision precision, exaone_backend **out,
                               exaone_error *err) {
     *out = NULL;

@@ -4,6 +4,19 @@
 #include <math.h>
 #include <string.h>
 
+exaone_operand exaone_operand_at(exaone_operand m, size_t element) {
+    m.data = (const uint8_t *)m.data + element * (m.type == EXAONE_F32 ? sizeof(float) : sizeof(uint16_t));
+    return m;
+}
+
+/* out [n_rows, n] += a [n_rows, depth] b [depth, n] */
+static void add_product(const exaone_kernels *k, float *out, size_t out_stride, const float *a, size_t a_stride,
+                        size_t n_rows, exaone_operand b, size_t n, size_t depth) {
+    (b.type == EXAONE_F32   ? k->add_product_f32
+     : b.type == EXAONE_F16 ? k->add_product_f16
+                            : k->add_product_bf16)(out, out_stride, a, a_stride, n_rows, b.data, b.stride, n, depth);
+}
+
 size_t exaone_online_tile(size_t head_dim) {
     size_t n = EXAONE_QUERY_FLOATS / head_dim;
     return n < EXAONE_QUERY_TILE ? n : EXAONE_QUERY_TILE;
@@ -17,13 +30,13 @@ void exaone_online_start(exaone_online *o, size_t n) {
     }
 }
 
-void exaone_online_scores(const exaone_online *o, size_t m0, size_t m1, const float *keys_t, size_t n, const uint8_t *mask) {
+void exaone_online_scores(const exaone_online *o, size_t m0, size_t m1, exaone_operand keys_t, size_t n,
+                          const uint8_t *mask) {
     float *scores = o->scores + m0 * EXAONE_KV_PAGE;
     for (size_t m = 0; m < m1 - m0; m++) {
         memset(scores + m * EXAONE_KV_PAGE, 0, n * sizeof *scores);
     }
-    o->k->add_product(scores, EXAONE_KV_PAGE, o->q + m0 * o->head_dim, o->head_dim, m1 - m0, keys_t, EXAONE_KV_PAGE, n,
-                      o->head_dim);
+    add_product(o->k, scores, EXAONE_KV_PAGE, o->q + m0 * o->head_dim, o->head_dim, m1 - m0, keys_t, n, o->head_dim);
     for (size_t j = 0; mask && j < n; j++) {
         for (size_t m = 0; !mask[j] && m < m1 - m0; m++) {
             scores[m * EXAONE_KV_PAGE + j] = -INFINITY;
@@ -31,7 +44,7 @@ void exaone_online_scores(const exaone_online *o, size_t m0, size_t m1, const fl
     }
 }
 
-void exaone_online_block(exaone_online *o, size_t m0, size_t m1, const float *keys_t, const float *values, size_t n,
+void exaone_online_block(exaone_online *o, size_t m0, size_t m1, exaone_operand keys_t, exaone_operand values, size_t n,
                          const uint8_t *mask) {
     exaone_online_scores(o, m0, m1, keys_t, n, mask);
     for (size_t m = m0; m < m1; m++) {
@@ -43,8 +56,8 @@ void exaone_online_block(exaone_online *o, size_t m0, size_t m1, const float *ke
         }
         o->sum[m] = o->sum[m] * keep + sum;
     }
-    o->k->add_product(o->out + m0 * o->head_dim, o->head_dim, o->scores + m0 * EXAONE_KV_PAGE, EXAONE_KV_PAGE, m1 - m0,
-                      values, o->head_dim, o->head_dim, n);
+    add_product(o->k, o->out + m0 * o->head_dim, o->head_dim, o->scores + m0 * EXAONE_KV_PAGE, EXAONE_KV_PAGE, m1 - m0,
+                values, o->head_dim, n);
 }
 
 static bool saw_nothing(float max, float sum) {

@@ -32,6 +32,8 @@ static void segment_tile(const segment_job *j, exaone_attention_scratch *scratch
     for (size_t m = 0; m < n; m++) {
         memcpy(o.q + m * s->head_dim, j->q + place_of(s, kv_head, q0 + m), s->head_dim * sizeof *o.q);
     }
+    exaone_operand keys_t = {scratch->keys_t, EXAONE_F32, EXAONE_KV_PAGE},
+                   values = {scratch->values, EXAONE_F32, s->head_dim};
     exaone_online_start(&o, n);
     for (size_t at = k0; at < k1; at += EXAONE_KV_PAGE) {
         size_t keys = k1 - at < EXAONE_KV_PAGE ? k1 - at : EXAONE_KV_PAGE;
@@ -40,7 +42,7 @@ static void segment_tile(const segment_job *j, exaone_attention_scratch *scratch
             memcpy(scratch->values + i * s->head_dim, j->v + (at + i) * stride + kv_head * s->head_dim,
                    s->head_dim * sizeof *scratch->values);
         }
-        exaone_online_block(&o, 0, n, scratch->keys_t, scratch->values, keys, NULL);
+        exaone_online_block(&o, 0, n, keys_t, values, keys, NULL);
     }
     for (size_t m = 0; m < n; m++) {
         exaone_online_finish(j->out + place_of(s, kv_head, q0 + m), o.out + m * s->head_dim, o.sum[m], s->head_dim);

@@ -9,7 +9,6 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "cpu/cpu.h"
-#include "cpu/kernels/kernels.h"
 #include "engine/engine_internal.h"
 #include "engine/model_tokenizer.h"
 #include "engine/observe.h"
@@ -196,7 +195,7 @@ static exaone_status open_parts(exaone_engine *e, const char *path, const exaone
 }
 
 const char *exaone_cpu_level(size_t i) {
-    return exaone_kernels_level(i);
+    return exaone_cpu_level_name(i);
 }
 
 exaone_status exaone_engine_open(const char *path, const exaone_engine_options *options, exaone_engine **out,

@@ -88,7 +88,7 @@ exaone_status exaone_prefix_identity(const exaone_sequence *s, uint8_t identity[
     const exaone_engine *e = s->e;
     exaone_buf b;
     exaone_buf_init(&b, MAX_TEXT);
-    exaone_buf_printf(&b, "prefix 1, exaone %s, %s, precision %d, page %d, window %zu\n", exaone_version(), e->be->name,
+    exaone_buf_printf(&b, "prefix 2, exaone %s, %s, precision %d, page %d, window %zu\n", exaone_version(), e->be->name,
                       (int)e->precision, EXAONE_KV_PAGE, s->cache->window);
     exaone_buf_printf(&b, "cache %d %d, %zu bytes\n", (int)s->cache->options.k_type, (int)s->cache->options.v_type,
                       s->cache->page_bytes);

@@ -165,20 +165,25 @@ typedef struct {
     const uint8_t *in; /* writes */
 } page_copy;
 
+static void copy_bytes(const page_copy *p, size_t at, size_t n) {
+    if (p->out) {
+        p->c->be->download(p->c->be, p->out + at, p->page->data + at, n);
+    } else {
+        p->c->be->upload(p->c->be, p->page->data + at, p->in + at, n);
+    }
+}
+
 static void copy_window(const page_copy *p, const span *s, size_t index_page) {
     size_t start = index_page * EXAONE_KV_PAGE, lo = s->first > start ? s->first - start : 0;
     size_t hi = s->n - start < EXAONE_KV_PAGE ? s->n - start : EXAONE_KV_PAGE, base = 0;
     const exaone_kv_cache *c = p->c;
     size_t half[2] = {c->k_bytes, c->page_bytes - c->k_bytes};
     for (int part = 0; part < 2; part++) {
-        size_t head = half[part] / c->n_kv_heads, row = head / EXAONE_KV_PAGE;
-        for (size_t h = 0; h < c->n_kv_heads; h++) {
-            size_t at = base + h * head + lo * row, n = (hi - lo) * row;
-            if (p->out) {
-                c->be->download(c->be, p->out + at, p->page->data + at, n);
-            } else {
-                c->be->upload(c->be, p->page->data + at, p->in + at, n);
-            }
+        bool columns = part == 0 && c->layers[0].k_type != EXAONE_Q8_0 && hi - lo < EXAONE_KV_PAGE;
+        /* runs of EXAONE_KV_PAGE units: a head's rows, or the places of one number of all rows (backend.h) */
+        size_t runs = columns ? c->n_kv_heads * c->head_dim : c->n_kv_heads, run = half[part] / runs;
+        for (size_t i = 0; i < runs; i++) {
+            copy_bytes(p, base + i * run + lo * (run / EXAONE_KV_PAGE), (hi - lo) * (run / EXAONE_KV_PAGE));
         }
         base += half[part];
     }

@@ -153,7 +153,13 @@ static void test_elementwise(void **state) {
 }
 
 /* a [rows, depth] with its own stride, b [depth, n]: against plain C, each row alone with the same bits, nothing beside. */
-static void product_case(const exaone_kernels *fast, size_t n_rows, size_t n, size_t depth, float scale) {
+typedef void product_fn(float *, size_t, const float *, size_t, size_t, const void *, size_t, size_t, size_t);
+
+static product_fn *product(const exaone_kernels *k, int type) {
+    return type == 0 ? k->add_product_f32 : type == 1 ? k->add_product_bf16 : k->add_product_f16;
+}
+
+static void product_case(const exaone_kernels *fast, int type, size_t n_rows, size_t n, size_t depth, float scale) {
     exaone_kernels plain;
     exaone_kernels_init(&plain, "scalar");
     size_t a_stride = depth + 3, b_stride = n + 5, out_stride = n + 2, n_out = n_rows * out_stride;
@@ -163,22 +169,22 @@ static void product_case(const exaone_kernels *fast, size_t n_rows, size_t n, si
         a[i] = uniform() * scale;
     }
     for (size_t i = 0; i < depth * b_stride; i++) {
-        b[i] = uniform();
+        store(b, i, uniform(), type);
     }
     for (size_t i = 0; i < n_out; i++) {
         x[i] = y[i] = uniform();
     }
     for (size_t r = 0; r < n_rows; r++) {
         memcpy(one, x + r * out_stride, n * sizeof *one);
-        fast->add_product(one, n, a + r * a_stride, a_stride, 1, b, b_stride, n, depth);
+        product(fast, type)(one, n, a + r * a_stride, a_stride, 1, b, b_stride, n, depth);
         memcpy(y + r * out_stride, one, n * sizeof *one);
     }
-    fast->add_product(x, out_stride, a, a_stride, n_rows, b, b_stride, n, depth);
+    product(fast, type)(x, out_stride, a, a_stride, n_rows, b, b_stride, n, depth);
     assert_memory_equal(x, y, n_out * sizeof *x); /* gaps too */
     memset(y, 0, n_out * sizeof *y);
     memset(x, 0, n_out * sizeof *x);
-    fast->add_product(x, out_stride, a, a_stride, n_rows, b, b_stride, n, depth);
-    plain.add_product(y, out_stride, a, a_stride, n_rows, b, b_stride, n, depth);
+    product(fast, type)(x, out_stride, a, a_stride, n_rows, b, b_stride, n, depth);
+    product(&plain, type)(y, out_stride, a, a_stride, n_rows, b, b_stride, n, depth);
     for (size_t i = 0; i < n_out; i++) { /* a chain of `depth` roundings */
         assert_true(fabs((double)x[i] - (double)y[i]) <= ((double)depth + 1) * 0x1p-24 * (double)depth * (double)scale);
     }
@@ -199,8 +205,10 @@ static void test_add_product(void **state) {
         exaone_kernels k;
         assert_string_equal(exaone_kernels_init(&k, level), level);
         for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-            product_case(&k, sizes[i][0], sizes[i][1], sizes[i][2], 1);
-            product_case(&k, sizes[i][0], sizes[i][1], sizes[i][2], 1e6f);
+            for (int type = 0; type < 3; type++) {
+                product_case(&k, type, sizes[i][0], sizes[i][1], sizes[i][2], 1);
+                product_case(&k, type, sizes[i][0], sizes[i][1], sizes[i][2], 1e6f);
+            }
         }
     }
 }

@@ -612,7 +612,12 @@ static void store_coarsely(exaone_backend *be, const exaone_attention *a, const 
         const exaone_kv *kv = &a->kv[a->rows[r].sequence];
         size_t slot = a->rows[r].index % kv->ring, page = slot / EXAONE_KV_PAGE, place = slot % EXAONE_KV_PAGE;
         for (size_t h = 0; h < a->num_key_value_heads; h++) {
-            coarsen(row_at(kv->k_pages[page], kv->k_type, h * EXAONE_KV_PAGE + place, a->head_dim));
+            if (kv->k_type == EXAONE_Q8_0) {
+                coarsen(row_at(kv->k_pages[page], kv->k_type, h * EXAONE_KV_PAGE + place, a->head_dim));
+            }
+            for (size_t d = 0; kv->k_type != EXAONE_Q8_0 && d < a->head_dim; d++) { /* a column of 16-bit numbers */
+                ((uint16_t *)kv->k_pages[page])[(h * a->head_dim + d) * EXAONE_KV_PAGE + place] &= 0xfffe;
+            }
             coarsen(row_at(kv->v_pages[page], kv->v_type, h * EXAONE_KV_PAGE + place, a->head_dim));
         }
     }

@@ -44,9 +44,12 @@ typedef struct exaone_q8_weights {
      * is passed over by max and stays in x and in the sum */                                                             \
     K(softmax_exp, float, (float *x, size_t n, float scale, float *max))                                                  \
     /* out[r][c] += sum_i a[r][i] * b[i][c], r < n_rows, c < n, i < depth rising: one multiply-add after the other */     \
-    K(add_product, void,                                                                                                  \
-      (float *out, size_t out_stride, const float *a, size_t a_stride, size_t n_rows, const float *b, size_t b_stride,    \
+    K(add_product_f32, void,                                                                                              \
+      (float *out, size_t out_stride, const float *a, size_t a_stride, size_t n_rows, const void *b, size_t b_stride,     \
        size_t n, size_t depth))                                                                                           \
+    /* the same with b of 16-bit numbers */                                                                               \
+    K(add_product_f16, void, (float *, size_t, const float *, size_t, size_t, const void *, size_t, size_t, size_t))      \
+    K(add_product_bf16, void, (float *, size_t, const float *, size_t, size_t, const void *, size_t, size_t, size_t))     \
     /* out[c][r] = x[r][c], r < n_rows, c < n */                                                                          \
     K(transpose, void, (float *out, size_t out_stride, const float *x, size_t x_stride, size_t n_rows, size_t n))
 

@@ -65,18 +65,22 @@ static float softmax_exp(float *x, size_t n, float scale, float *max) {
     return (float)sum;
 }
 
-static void add_product(float *out, size_t out_stride, const float *a, size_t a_stride, size_t n_rows, const float *b,
-                        size_t b_stride, size_t n, size_t depth) {
-    for (size_t r = 0; r < n_rows; r++) {
-        for (size_t c = 0; c < n; c++) {
-            double sum = (double)out[r * out_stride + c];
-            for (size_t i = 0; i < depth; i++) {
-                sum += (double)a[r * a_stride + i] * (double)b[i * b_stride + c];
-            }
-            out[r * out_stride + c] = (float)sum;
-        }
+#define PRODUCT(type)                                                                                             \
+    static void add_product_##type(float *out, size_t out_stride, const float *a, size_t a_stride, size_t n_rows, \
+                                   const void *b, size_t b_stride, size_t n, size_t depth) {                      \
+        for (size_t r = 0; r < n_rows; r++) {                                                                     \
+            for (size_t c = 0; c < n; c++) {                                                                      \
+                double sum = (double)out[r * out_stride + c];                                                     \
+                for (size_t i = 0; i < depth; i++) {                                                              \
+                    sum += (double)a[r * a_stride + i] * (double)load_##type(b, i * b_stride + c);                \
+                }                                                                                                 \
+                out[r * out_stride + c] = (float)sum;                                                             \
+            }                                                                                                     \
+        }                                                                                                         \
     }
-}
+PRODUCT(f32)
+PRODUCT(f16)
+PRODUCT(bf16)
 
 static void transpose(float *out, size_t out_stride, const float *x, size_t x_stride, size_t n_rows, size_t n) {
     for (size_t c = 0; c < n; c++) {
