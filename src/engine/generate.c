@@ -121,11 +121,17 @@ size_t exaone_draft_choose(exaone_draft_control *c, int asked, size_t room) {
 
 /* ---- the decision ---- */
 
-bool exaone_generate_stops(const exaone_engine *e, const exaone_draft_options *o, int32_t id) {
+static const int32_t *stop_ids(const exaone_engine *e, const exaone_draft_options *o, size_t *n) {
     bool own = o && o->stop_ids;
-    size_t n = own ? o->n_stop_ids : (size_t)e->info.n_eos_token_ids;
+    *n = own ? o->n_stop_ids : (size_t)e->info.n_eos_token_ids;
+    return own ? o->stop_ids : e->info.eos_token_ids;
+}
+
+bool exaone_generate_stops(const exaone_engine *e, const exaone_draft_options *o, int32_t id) {
+    size_t n;
+    const int32_t *ids = stop_ids(e, o, &n);
     for (size_t i = 0; i < n; i++) {
-        if (id == (own ? o->stop_ids[i] : e->info.eos_token_ids[i])) {
+        if (id == ids[i]) {
             return true;
         }
     }
@@ -201,10 +207,8 @@ static exaone_status evaluate(exaone_generator *g, exaone_sequence *seq, const i
 /* At most d->n drafts behind ids[0] go to ids + 1. */
 static exaone_status draft(exaone_generator *g, exaone_step_drafts *d, const exaone_draft_options *o, int32_t *ids,
                            exaone_error *err) {
-    const exaone_model_info *info = &d->seq->e->info;
     d->next = ids[0];
-    d->stop_ids = o->stop_ids ? o->stop_ids : info->eos_token_ids;
-    d->n_stop_ids = o->stop_ids ? o->n_stop_ids : (size_t)info->n_eos_token_ids;
+    d->stop_ids = stop_ids(d->seq->e, o, &d->n_stop_ids);
     exaone_status status = d->n ? exaone_step_draft(g->step, d, 1, err) : EXAONE_OK;
     memcpy(ids + 1, d->ids, d->n * sizeof *ids);
     return status;

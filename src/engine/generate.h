@@ -30,7 +30,8 @@ void exaone_draft_observe(exaone_draft_control *control, size_t drafted, size_t 
  * the timeline. */
 void exaone_generate_verify(exaone_sequence *seq, exaone_sampler *sampler, const int32_t *drafts, size_t n, size_t n_rows,
                             const float *logits, const exaone_draft_options *options, int32_t *out, size_t *n_out);
-bool exaone_generate_stops(const exaone_engine *e, const exaone_draft_options *options, int32_t id); /* a stop id */
+/* Whether an id ends a reply: one of the options or, when they name none, of the model. */
+bool exaone_generate_stops(const exaone_engine *e, const exaone_draft_options *options, int32_t id);
 
 /* One step of a reply for one sequence: exaone_session_generate. */
 typedef struct exaone_generator {

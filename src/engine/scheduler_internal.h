@@ -47,6 +47,7 @@ typedef struct exaone_slot {
     int32_t next;
     int32_t drafts[EXAONE_MAX_DRAFT]; /* of this step */
     size_t n_drafts, n_accepted;
+    size_t n_rows;      /* evaluated in this step: next and the drafts, without a stop id at their end */
     uint64_t last_used; /* step number */
 } exaone_slot;
 

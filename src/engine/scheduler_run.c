@@ -310,8 +310,7 @@ static void take_verified(exaone_scheduler *s, exaone_slot *slot, const float *l
     exaone_draft_options stops = {.stop_ids = r->stop_ids, .n_stop_ids = r->n_stop_ids};
     int32_t ids[EXAONE_MAX_DRAFT];
     size_t n = 0, vocab = (size_t)s->e->config.vocab_size;
-    exaone_generate_verify(slot->seq, slot->sampler, slot->drafts, slot->n_drafts, slot->n_drafts + 1, logits, &stops, ids,
-                           &n);
+    exaone_generate_verify(slot->seq, slot->sampler, slot->drafts, slot->n_drafts, slot->n_rows, logits, &stops, ids, &n);
     slot->n_accepted = n;
     r->reply.drafted += slot->n_drafts;
     r->reply.accepted += n;
@@ -403,8 +402,12 @@ static void make_drafts(exaone_scheduler *s, size_t n) {
     for (size_t i = 0; i < n; i++) {
         exaone_slot *slot = s->planned[i];
         slot->n_drafts = slot->n_accepted = 0;
+        slot->n_rows = 1;
         if (slot->replies && s->items[i].rows > 1) {
-            s->guesses[n_guesses++] = (exaone_step_drafts){.seq = slot->seq, .next = slot->next, .n = s->items[i].rows - 1};
+            exaone_step_drafts *d = &s->guesses[n_guesses++];
+            *d = (exaone_step_drafts){.seq = slot->seq, .next = slot->next, .n = s->items[i].rows - 1};
+            d->stop_ids = slot->request->stop_ids;
+            d->n_stop_ids = slot->request->n_stop_ids;
         }
     }
     if (n_guesses == 0 || exaone_step_draft(&s->step, s->guesses, n_guesses, NULL) != EXAONE_OK) {
@@ -413,6 +416,7 @@ static void make_drafts(exaone_scheduler *s, size_t n) {
     for (size_t i = 0, g = 0; i < n; i++) {
         if (g < n_guesses && s->guesses[g].seq == s->planned[i]->seq) {
             s->planned[i]->n_drafts = s->guesses[g].n;
+            s->planned[i]->n_rows = s->guesses[g].n + !s->guesses[g].stops;
             memcpy(s->planned[i]->drafts, s->guesses[g].ids, s->guesses[g].n * sizeof s->guesses[g].ids[0]);
             g++;
         }
@@ -429,11 +433,11 @@ static exaone_status make_group(const exaone_plan_item *item, exaone_slot *slot,
         return EXAONE_OK;
     }
     exaone_status status = exaone_sequence_add(slot->seq, slot->next, err);
-    for (size_t i = 0; status == EXAONE_OK && i < slot->n_drafts; i++) {
+    for (size_t i = 0; status == EXAONE_OK && i + 1 < slot->n_rows; i++) {
         status = exaone_sequence_add(slot->seq, slot->drafts[i], err);
     }
-    group->n = group->n_logits = 1 + slot->n_drafts;
-    group->verifies = slot->n_drafts > 0;
+    group->n = group->n_logits = slot->n_rows;
+    group->verifies = slot->n_rows > 1;
     return status;
 }
 
@@ -531,7 +535,8 @@ static void learn(exaone_scheduler *s, size_t n, const measured *m) {
     if (m->prompt_rows == 0 && s->drafts &&
         n > 0) { /* rows of prompts would blur the costs; one reply in turn speaks for all */
         const exaone_slot *slot = s->planned[s->step_number % n];
-        exaone_draft_observe(control_of(s, m->replies), slot->n_drafts, slot->n_accepted, m->seconds);
+        exaone_draft_observe(control_of(s, m->replies), slot->n_drafts, slot->n_accepted,
+                             slot->n_rows == slot->n_drafts + 1 ? m->seconds : 0);
     }
     s->rate_tokens /= 1 + since / 2;
     s->rate_seconds = (s->rate_seconds + since) / (1 + since / 2);
