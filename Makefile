@@ -147,7 +147,10 @@ $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_MAIN) $(INTERNAL
 	$(if $(V),,@echo "  LD   $@")
 	$(Q)$(LINK) $(if $(FUZZ),-fsanitize=fuzzer) $(filter %.o %.a,$^) $(LDLIBS) -o $@
 
-bench: $(call bin,$(BENCH_SRC))
+bench: $(call bin,$(BENCH_SRC)) $(PROGRAM)
+	@echo "measuring four layers of the 33B's shapes, about ten minutes; what the table means: docs/performance.md"
+	@$(PROGRAM) bench --synthetic 33b:Q4_K_M --layers 4 --max-seconds 600
+	@echo "more: $(PROGRAM) bench --help; many streams, long documents, drafts: $(BUILD)/bench, bench/; other programs: bench/compare.py"
 
 tests: $(call bin,$(TEST_SRC) $(TOOL_SRC) $(FUZZ_SRC))
 
@@ -214,7 +217,7 @@ help:
 	@echo "make            build/exaone, the libraries and the examples"
 	@echo "make demo       build, then ask the built-in tiny model about an image, a video and a sum"
 	@echo "make test       every test; the last line counts them"
-	@echo "make bench      build/bench: programs that measure"
+	@echo "make bench      measure the machine and four layers of the 33B on it, ten minutes; build/bench: more programs that measure"
 	@echo "make check      the static rules: includes, symbols, calls, headers, sizes, format, cppcheck, links"
 	@echo "make format     clang-format on every source file"
 	@echo "make asan       the tests under the address and undefined-behaviour sanitizers"

@@ -92,6 +92,19 @@ const cli_command cli_commands[] = {
      "The folder is XDG_CACHE_HOME/exaone/prefix, else ~/.cache/exaone/prefix. verify removes broken entries.\n\n"
      "  exaone cache verify\n  exaone cache clear --cache-dir /var/tmp/exaone",
      cmd_cache},
+    {"bench", "exaone bench [options]",
+     "Measure the machine and a model on it, and how far the model is from the machine's limits.",
+     "Every figure stands beside its wall: the time that nothing beats here, because so many bytes must be read or so many\n"
+     "multiply-adds computed. Runs go in turn over everything; the table has medians. Nothing else should run meanwhile.\n\n"
+     "What --only names: machine (no model), decode, pass (2 to 16 rows, as drafts and parallel requests make), prefill,\n"
+     "context (decode and prefill behind 4K, 32K and 128K tokens), draft, image, video, load; or single ones: pass-4,\n"
+     "prefill-512, decode-at-32K, image-896, video-16.\n\n"
+     "What would the 33B do on this machine, before 20 GB are downloaded? Its shapes with random weights answer:\n\n"
+     "  exaone bench --synthetic 33b                       all 64 layers, when memory allows\n"
+     "  exaone bench --synthetic 33b:Q8_0 --layers 4       4 of them, scaled to 64\n"
+     "  exaone bench -m MODEL.gguf --only decode,prefill-512 --threads 4 --json\n"
+     "  exaone bench --synthetic 33b --layers 8 --write-gguf random.gguf    to time other programs on the same file",
+     cmd_bench},
     {"version", "exaone version", "Show version and build features.", NULL, cmd_version},
     {"help", "exaone help [COMMAND]", "Show this list, or the help of a command.", NULL, cmd_help},
     {NULL, NULL, NULL, NULL, NULL},

@@ -12,6 +12,8 @@ _exaone() {
         --precision:*) words="auto f32" ;;
         --draft:*) [ "${COMP_WORDS[1]}" = forward ] && words="1 2 3 4 5 6 7 8" || words="auto off 1 2 3 4 5 6 7 8" ;;
         --cache-type-[kv]:*) words=$("$program" run --help 2>/dev/null | sed -n 's/^ *--cache-type-k .*kept: \([a-z0-9_, ]*\) (.*/\1/p' | tr -d ',') ;;
+        --synthetic:*) words=33b ;;
+        --only:*) words="machine decode pass prefill context draft image video load" ;;
         --finish:*) words="stop length" ;;
         --cpu:*) words=$("$program" run --help 2>/dev/null | sed -n 's/^ *--cpu .*kernels to use: \([a-z0-9, ]*\) (.*/\1/p' | tr -d ',') ;;
         cache: | cache:[!-]*) words="list verify clear" ;;

@@ -30,3 +30,5 @@ complete -c exaone -n "__exaone_after --cpu" -f -a "(__exaone_values --cpu 'kern
 complete -c exaone -n "__exaone_after --cache-type-k; or __exaone_after --cache-type-v" -f -a "(__exaone_values --cache-type-k kept)"
 complete -c exaone -n "__exaone_after cache" -f -a "list verify clear"
 complete -c exaone -n "__exaone_after --finish" -f -a "stop length"
+complete -c exaone -n "__exaone_after --synthetic" -f -a "33b"
+complete -c exaone -n "__exaone_after --only" -f -a "machine decode pass prefill context draft image video load"

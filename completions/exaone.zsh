@@ -16,6 +16,8 @@ case $words[CURRENT-1] in
     compadd 1 2 3 4 5 6 7 8
     ;;
 --cache-type-[kv]) compadd $($program run --help 2>/dev/null | sed -n 's/^ *--cache-type-k .*kept: \([a-z0-9_, ]*\) (.*/\1/p' | tr -d ',') ;;
+--synthetic) compadd 33b ;;
+--only) compadd machine decode pass prefill context draft image video load ;;
 --finish) compadd stop length ;;
 --cpu) compadd $($program run --help 2>/dev/null | sed -n 's/^ *--cpu .*kernels to use: \([a-z0-9, ]*\) (.*/\1/p' | tr -d ',') ;;
 *)

@@ -9,10 +9,12 @@
  *   hub.h       models from the Hugging Face hub and their cache
  *   quantize.h  writing GGUF files                         imatrix.h   importance matrices for it
  *   diff.h      errors between two weight files or models
+ *   bench.h     measuring the machine and a model
  */
 #ifndef EXAONE_EXAONE_H
 #define EXAONE_EXAONE_H
 
+#include "exaone/bench.h"
 #include "exaone/cache.h"
 #include "exaone/chat.h"
 #include "exaone/diff.h"

@@ -139,6 +139,28 @@ exaone_status exaone_weights_open(const char *path, const char *mmproj, exaone_w
     return EXAONE_OK;
 }
 
+exaone_status exaone_weights_declare(const exaone_weight *list, size_t n, exaone_weights **out, exaone_error *err) {
+    *out = NULL;
+    exaone_weights *w = exaone_mem_array(1, sizeof *w);
+    if (!w) {
+        return exaone_fail_memory(err, "the weights", sizeof *w);
+    }
+    w->dir = exaone_mem_string(".", 1);
+    exaone_status status = w->dir ? EXAONE_OK : exaone_fail_memory(err, "the weights", 2);
+    for (size_t i = 0; i < n && status == EXAONE_OK; i++) {
+        status = exaone_weights_add(w, &list[i], err);
+    }
+    if (status == EXAONE_OK) {
+        status = build_index(w, err);
+    }
+    if (status) {
+        exaone_weights_close(w);
+        return status;
+    }
+    *out = w;
+    return EXAONE_OK;
+}
+
 void exaone_weights_close(exaone_weights *w) {
     if (!w) {
         return;

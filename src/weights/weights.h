@@ -57,6 +57,10 @@ typedef struct exaone_weight {
  * caller: exaone_weights_close. */
 EXAONE_MUST_USE exaone_status exaone_weights_open(const char *path, const char *mmproj, exaone_weights **out,
                                                   exaone_error *err);
+/* The tensors of a Hugging Face checkpoint that is in no file: shapes to plan with. list [n]: `data` may be NULL; names stay
+ * the caller's. Errors: EXAONE_ERR_FORMAT (a name twice), _MEMORY. */
+EXAONE_MUST_USE exaone_status exaone_weights_declare(const exaone_weight *list, size_t n, exaone_weights **out,
+                                                     exaone_error *err);
 void exaone_weights_close(exaone_weights *w); /* NULL is fine */
 
 exaone_weights_format exaone_weights_get_format(const exaone_weights *w);

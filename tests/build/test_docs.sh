@@ -84,5 +84,7 @@ run --draft:auto off 1 2 3 4 5 6 7 8
 forward --draft:1 2 3 4 5 6 7 8
 run --preset:general ocr text
 cache:list verify clear
+bench --only:machine decode pass prefill context draft image video load
+bench --synthetic:33b
 END
 done

@@ -16,7 +16,7 @@ complains "unknown command, with a suggestion" 2 "did you mean run?"
 run_it "$exaone" xyzzyx
 complains "unknown command, without one" 2 "xyzzyx"
 
-commands="run chat eval inspect forward tokenize detokenize template parse-reply preprocess quantize convert"
+commands="run chat eval inspect forward tokenize detokenize template parse-reply preprocess quantize convert bench"
 for command in $commands; do
     run_it "$exaone" "$command" --help
     cp "$work/out" "$work/help"

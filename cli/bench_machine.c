@@ -1,0 +1,54 @@
+/* What the machine can do at most, for `exaone bench`. */
+#include <stdio.h>
+#include <string.h>
+
+#include "bench.h"
+
+static const double PEAK_SECONDS = 0.1, READ_SECONDS = 0.5;
+static const uint64_t READ_BYTES = 1 << 30; /* more than the caches of any processor hold */
+
+static void read_processor(bench_machine *m) {
+    char line[256];
+    FILE *f = fopen("/proc/cpuinfo", "r");
+    snprintf(m->processor, sizeof m->processor, "unknown processor");
+    while (f && fgets(line, sizeof line, f)) {
+        char *at = strncmp(line, "model name", 10) == 0 ? strstr(line, ": ") : NULL;
+        if (at) {
+            at[strcspn(at, "\n")] = 0;
+            snprintf(m->processor, sizeof m->processor, "%.127s", at + 2);
+            break;
+        }
+    }
+    if (f) {
+        fclose(f);
+    }
+}
+
+bool bench_machine_measure(bench_machine *m, int threads) {
+    exaone_error err = {0};
+    uint64_t quarter = exaone_memory_available() / 4;
+    size_t bytes = (size_t)(quarter < READ_BYTES ? quarter : READ_BYTES);
+    m->threads = threads;
+    read_processor(m);
+    int counts[BENCH_MAX_BANDWIDTHS], n = 0; /* 1, 2, 4 … and all threads */
+    for (int t = 1; t < threads && n + 1 < BENCH_MAX_BANDWIDTHS; t *= 2) {
+        counts[n++] = t;
+    }
+    counts[n++] = threads;
+    exaone_status s = EXAONE_OK;
+    for (int i = 0; i < n && s == EXAONE_OK && !cli_interrupted; i++) {
+        m->bandwidth[i].threads = counts[i];
+        s = exaone_bench_bandwidth(bytes, counts[i], READ_SECONDS, &m->bandwidth[i].rate, &err);
+        m->n_bandwidths += s == EXAONE_OK;
+    }
+    exaone_peak peak;
+    for (size_t i = 0; i < BENCH_MAX_PEAKS && exaone_bench_peak(i, &peak) && s == EXAONE_OK && !cli_interrupted; i++) {
+        m->peaks[i].peak = peak;
+        s = exaone_bench_peak_run(i, threads, PEAK_SECONDS, &m->peaks[i].rate, &err);
+        m->n_peaks += s == EXAONE_OK;
+    }
+    if (s != EXAONE_OK) {
+        cli_fail(&err);
+    }
+    return s == EXAONE_OK;
+}
