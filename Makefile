@@ -51,12 +51,13 @@ CFLAGS += $(if $(FUZZ),-fsanitize=fuzzer-no-link)
 
 # Instruction sets: one line per kernel folder that is not plain C, left out on other processors.
 ISA_FLAGS :=
-ISA_x86_64 := avx2 avx512
+ISA_x86_64 := avx2 avx512 avx512vnni
 ISA_aarch64 :=
 MACHINE := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
 ISA_LEVELS := scalar $(ISA_$(MACHINE))
 $(BUILD)/src/cpu/kernels/avx2/%.o: ISA_FLAGS := -mavx2 -mfma -mf16c
 $(BUILD)/src/cpu/kernels/avx512/%.o: ISA_FLAGS := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c
+$(BUILD)/src/cpu/kernels/avx512vnni/%.o: ISA_FLAGS := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx2 -mfma -mf16c
 
 LIB_SRC := $(sort $(wildcard src/*/*.c src/cpu/kernels/*.c $(ISA_LEVELS:%=src/cpu/kernels/%/*.c)))
 CLI_SRC := $(sort $(wildcard cli/*.c))

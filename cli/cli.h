@@ -114,22 +114,23 @@ bool cli_tokenizer_open(const char *file, const char *model, cli_tokenizer *t); 
 void cli_tokenizer_close(cli_tokenizer *t);
 
 /* Options -m, --mmproj, --cpu, --precision, -t for a table. */
-#define CLI_MODEL_OPTIONS(o)                                                                                                 \
-    {"--model", "-m", OPT_TEXT, &(o).model,                                                                                  \
-     0,         0,    "PATH",   "folder, GGUF file or pulled REPO[:QUANT] (default: EXAONE_MODEL, or the tiny model)"},      \
-        {"--mmproj", NULL, OPT_TEXT, &(o).mmproj,                                                                            \
-         0,          0,    "FILE",   "GGUF file of the vision tower (default: the one beside the model)"},                   \
-        {"--cpu", NULL, OPT_TEXT, &(o).cpu, 0, 0, "LEVEL", "kernels to use: scalar, avx2, avx512 (default: the best here)"}, \
-        {"--precision",                                                                                                      \
-         NULL,                                                                                                               \
-         OPT_TEXT,                                                                                                           \
-         &(o).precision,                                                                                                     \
-         0,                                                                                                                  \
-         0,                                                                                                                  \
-         "P",                                                                                                                \
-         "activations that meet quantised weights: auto (8 bits) or f32"},                                                   \
-    {                                                                                                                        \
-        "--threads", "-t", OPT_INT, &(o).threads, 1, 512, "N", "threads (default: one per core)"                             \
+#define CLI_MODEL_OPTIONS(o)                                                                                            \
+    {"--model", "-m", OPT_TEXT, &(o).model,                                                                             \
+     0,         0,    "PATH",   "folder, GGUF file or pulled REPO[:QUANT] (default: EXAONE_MODEL, or the tiny model)"}, \
+        {"--mmproj", NULL, OPT_TEXT, &(o).mmproj,                                                                       \
+         0,          0,    "FILE",   "GGUF file of the vision tower (default: the one beside the model)"},              \
+        {"--cpu", NULL, OPT_TEXT, &(o).cpu,                                                                             \
+         0,       0,    "LEVEL",  "kernels to use: scalar, avx2, avx512, avx512-vnni (default: the best here)"},        \
+        {"--precision",                                                                                                 \
+         NULL,                                                                                                          \
+         OPT_TEXT,                                                                                                      \
+         &(o).precision,                                                                                                \
+         0,                                                                                                             \
+         0,                                                                                                             \
+         "P",                                                                                                           \
+         "activations that meet quantised weights: auto (8 bits) or f32"},                                              \
+    {                                                                                                                   \
+        "--threads", "-t", OPT_INT, &(o).threads, 1, 512, "N", "threads (default: one per core)"                        \
     }
 
 /* ---- KV cache ---- */

@@ -23,12 +23,14 @@ typedef struct exaone_cpu {
     float *partials; /* [EXAONE_PARTIAL_FLOATS]: no page of it is there before a long context needs it */
     /* Products with other types than F32, F16 and BF16: memory for rows of up to max_features columns. */
     size_t max_features;
-    exaone_q8_rows rows; /* [EXAONE_CPU_ROWS, max_features] */
-    uint8_t *unpacked;   /* [workers, unpacked_bytes]: weight rows taken apart, or as f32 */
+    exaone_q8_rows rows;     /* levels without tiles: [64, max_features] */
+    exaone_q8_panel *panels; /* levels with tiles: [max_features / 256, rows of the call, at most EXAONE_CPU_ROWS] */
+    struct exaone_tile_scratch *tile_scratch; /* [workers] */
+    uint8_t *unpacked;                        /* [workers, unpacked_bytes]: weight rows taken apart, or as f32 */
     size_t unpacked_bytes;
 } exaone_cpu;
 
-enum { EXAONE_CPU_ROWS = 64 }; /* activations made 8-bit at a time */
+enum { EXAONE_CPU_ROWS = 256 }; /* activations made 8-bit at a time, at most */
 
 bool exaone_cpu_matmul_init(exaone_cpu *cpu); /* false: no mutex */
 void exaone_cpu_matmul_release(exaone_cpu *cpu);

@@ -6,16 +6,18 @@
  * always for what is no integer in groups of 16 or 32: F8_E4M3, and I4 with odd sizes). */
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "base/mem.h"
 #include "cpu/cpu_internal.h"
 
 enum {
-    OUT_TILE = 16,             /* outputs per index handed out: four kernel tiles */
-    F32_ROWS = 4,              /* weight rows made f32 at a time: one kernel tile */
-    MIN_TILE_WORK = 32 * 1024, /* multiply-adds that are worth handing to a thread */
-    CACHED_FLOATS = 256 * 1024 /* activations that pass over the weights together */
+    OUT_TILE = 16,              /* outputs per index handed out: four kernel tiles */
+    F32_ROWS = 4,               /* weight rows made f32 at a time: one kernel tile */
+    MIN_TILE_WORK = 32 * 1024,  /* multiply-adds that are worth handing to a thread */
+    CACHED_FLOATS = 256 * 1024, /* activations that pass over the weights together */
+    ROWS_WITHOUT_TILES = 64     /* activations made 8-bit at a time by levels without tiles */
 };
 
 typedef struct {
@@ -131,6 +133,136 @@ static void q8_part(void *arg, int worker, size_t begin, size_t end) {
     }
 }
 
+/* ---- tiles ---------------------------------------------------------------------------------------------------------------
+ */
+
+enum {
+    TILE_PAIR = 2 * EXAONE_TILE_OUTPUTS, /* outputs per index handed out */
+    AHEAD = 512,                         /* bytes between weights being used and weights being fetched */
+    PART_BYTES = 9 * 32                  /* of 256 columns of a row in any block type, at most (Q8_0: 272) */
+};
+
+/* One worker's memory for products by tiles. */
+typedef struct exaone_tile_scratch {
+    exaone_q8_tile tiles[2];
+    float acc[EXAONE_CPU_ROWS][TILE_PAIR];
+    int8_t q[EXAONE_TILE_OUTPUTS][EXAONE_TILE_COLUMNS]; /* rows taken apart */
+    float scale[EXAONE_TILE_OUTPUTS][EXAONE_TILE_COLUMNS / 16], min[EXAONE_TILE_OUTPUTS][EXAONE_TILE_COLUMNS / 16];
+    uint8_t rows[EXAONE_TILE_OUTPUTS][PART_BYTES]; /* the last rows of a matrix, filled up to 16 with zeros */
+} tile_scratch;
+
+static int tile_offset(const exaone_cpu *cpu, const exaone_matrix *w) {
+    return cpu->kernels.tile_offset[w->dtype];
+}
+
+static size_t tile_group(const exaone_matrix *w) {
+    return is_scaled(w) ? 32 : exaone_blocks_group(w->dtype);
+}
+
+/* Columns c .. c + n - 1 of row o of an I4 matrix: as unpack_i4. */
+static void part_of_i4(const exaone_cpu *cpu, const exaone_matrix *w, size_t o, size_t c, size_t n, int8_t *q,
+                       float *scale) {
+    const uint8_t *row = (const uint8_t *)w->data + o * exaone_matrix_row_bytes(w);
+    size_t cols = w->scales.cols_per_scale;
+    for (size_t i = 0; i < n;) {
+        float s;
+        uint8_t zero;
+        size_t left = cols - (c + i) % cols, run = left < n - i ? left : n - i;
+        exaone_matrix_scales(w, o, (c + i) / cols, 1, &s, &zero);
+        cpu->kernels.unpack_i4(q + i, row + (c + i) / 2, run, zero);
+        for (size_t end = i + run; i < end; i += 32) {
+            scale[i / 32] = s;
+        }
+    }
+}
+
+/* Columns c .. c + n - 1 of up to 16 rows from o on. Rows that there are not: zeros, or what was there before. */
+static void fill_tile(const exaone_cpu *cpu, const exaone_matrix *w, size_t o, size_t c, size_t n, tile_scratch *s,
+                      exaone_q8_tile *to) {
+    size_t row_bytes = exaone_matrix_row_bytes(w), bytes = 0, before = 0, stride = row_bytes;
+    size_t n_rows = w->out_features - o < EXAONE_TILE_OUTPUTS ? w->out_features - o : EXAONE_TILE_OUTPUTS;
+    exaone_q8_weights parts = {s->q[0], s->scale[0], NULL, 32};
+    if (w->dtype == EXAONE_I4) {
+        for (size_t r = 0; r < n_rows; r++) {
+            part_of_i4(cpu, w, o + r, c, n, s->q[r], s->scale[r]);
+        }
+        cpu->kernels.interleave(to, &parts, n);
+        return;
+    }
+    bool whole = exaone_dtype_row_bytes(w->dtype, c, &before) && exaone_dtype_row_bytes(w->dtype, n, &bytes);
+    assert(whole && bytes <= PART_BYTES);
+    (void)whole;
+    const uint8_t *from = (const uint8_t *)w->data + o * row_bytes + before;
+    exaone_unpack_tile_fn *fn = cpu->kernels.unpack_tile[w->dtype];
+    if (!fn) {
+        for (size_t r = 0; r < n_rows; r++) {
+            cpu->kernels.unpack[w->dtype](from + r * row_bytes, n, s->q[r], s->scale[r], s->min[r]);
+        }
+        parts.min = exaone_blocks_have_min(w->dtype) ? s->min[0] : NULL;
+        parts.group = exaone_blocks_group(w->dtype);
+        cpu->kernels.interleave(to, &parts, n);
+        return;
+    }
+    if (n_rows < EXAONE_TILE_OUTPUTS) {
+        memset(s->rows, 0, sizeof s->rows);
+        for (size_t r = 0; r < n_rows; r++) {
+            memcpy(s->rows[r], from + r * row_bytes, bytes);
+        }
+        from = s->rows[0];
+        stride = PART_BYTES;
+    }
+    fn(to, from, stride, n);
+}
+
+/* The part of 32 rows that is wanted some products after the one at byte `done` of each row: AHEAD bytes later, or in the
+ * next 32 rows. */
+static exaone_q8_fetch fetch_of(const exaone_matrix *w, size_t o, size_t done, size_t bytes) {
+    size_t stride = exaone_matrix_row_bytes(w), skipped = done + AHEAD < stride ? 0 : TILE_PAIR - 1;
+    const uint8_t *data = w->data;
+    return (exaone_q8_fetch){data + (o + skipped) * stride + done + AHEAD, data + w->out_features * stride, stride, bytes};
+}
+
+static void tile_part(void *arg, int worker, size_t begin, size_t end) {
+    const job *j = arg;
+    const exaone_matrix *w = j->w;
+    const exaone_cpu *cpu = j->cpu;
+    tile_scratch *s = cpu->tile_scratch + worker;
+    size_t n_in = w->in_features, n_out = w->out_features, group = tile_group(w), row_bytes = exaone_matrix_row_bytes(w);
+    for (size_t o = begin * TILE_PAIR; o < end * TILE_PAIR && o < n_out; o += TILE_PAIR) {
+        memset(s->acc, 0, j->n * sizeof s->acc[0]);
+        for (size_t c = 0; c < n_in; c += EXAONE_TILE_COLUMNS) {
+            size_t n = n_in - c < EXAONE_TILE_COLUMNS ? n_in - c : EXAONE_TILE_COLUMNS;
+            fill_tile(cpu, w, o, c, n, s, &s->tiles[0]);
+            if (n_out - o > EXAONE_TILE_OUTPUTS) {
+                fill_tile(cpu, w, o + EXAONE_TILE_OUTPUTS, c, n, s, &s->tiles[1]);
+            }
+            exaone_q8_fetch next = fetch_of(w, o, row_bytes * c / n_in, row_bytes * n / n_in);
+            const exaone_q8_panel *x = cpu->panels + c / EXAONE_TILE_COLUMNS * j->n;
+            cpu->kernels.dot_tiles(s->acc[0], x, j->n, s->tiles, n, group, tile_offset(cpu, w), &next);
+        }
+        size_t n = n_out - o < TILE_PAIR ? n_out - o : TILE_PAIR;
+        for (size_t r = 0; r < j->n; r++) {
+            float *to = j->out + r * j->out_stride + o;
+            for (size_t i = 0; i < n; i++) {
+                to[i] = s->acc[r][i] + (w->bias ? w->bias[o + i] : 0);
+            }
+        }
+    }
+}
+
+static void panels_part(void *arg, int worker, size_t begin, size_t end) {
+    (void)worker;
+    const job *j = arg;
+    const exaone_cpu *cpu = j->cpu;
+    size_t n_in = j->w->in_features;
+    for (size_t r = begin; r < end; r++) {
+        cpu->kernels.panels_q8(cpu->panels + r, j->n, j->x + r * n_in, n_in, tile_group(j->w), tile_offset(cpu, j->w));
+    }
+}
+
+/* ---- f32 -----------------------------------------------------------------------------------------------------------------
+ */
+
 /* What exaone_matrix_row_f32 gives, by kernels. */
 static void row_f32(const exaone_cpu *cpu, const exaone_matrix *w, size_t o, unpacked_row *u, float *out) {
     if (is_scaled(w)) {
@@ -181,14 +313,43 @@ static void release_memory(exaone_cpu *cpu) {
     free(cpu->rows.sum_16);
     free(cpu->rows.sum_32);
     free(cpu->unpacked);
+    free(cpu->panels);
+    free(cpu->tile_scratch);
     cpu->rows = (exaone_q8_rows){0};
     cpu->unpacked = NULL;
+    cpu->panels = NULL;
+    cpu->tile_scratch = NULL;
     cpu->max_features = 0;
 }
 
 void exaone_cpu_matmul_release(exaone_cpu *cpu) {
     release_memory(cpu);
     pthread_mutex_destroy(&cpu->shared);
+}
+
+/* Whether this level multiplies by tiles. */
+static bool has_tiles(const exaone_cpu *cpu) {
+    return cpu->kernels.dot_tiles != NULL;
+}
+
+/* Activations made 8-bit at a time. */
+static size_t q8_rows(const exaone_cpu *cpu) {
+    return has_tiles(cpu) ? EXAONE_CPU_ROWS : ROWS_WITHOUT_TILES;
+}
+
+/* Memory of 8-bit rows of n columns, a multiple of 256. */
+static bool reserve_rows(exaone_cpu *cpu, size_t n, size_t workers) {
+    size_t rows = q8_rows(cpu) * n;
+    if (has_tiles(cpu)) {
+        cpu->panels = exaone_mem_aligned(rows / EXAONE_TILE_COLUMNS, sizeof *cpu->panels);
+        cpu->tile_scratch = exaone_mem_aligned(workers, sizeof *cpu->tile_scratch);
+        return cpu->panels && cpu->tile_scratch;
+    }
+    cpu->rows.q = exaone_mem_aligned(rows, 1);
+    cpu->rows.scale = exaone_mem_aligned(rows / 32, sizeof(float));
+    cpu->rows.sum_16 = exaone_mem_aligned(rows / 16, sizeof(float));
+    cpu->rows.sum_32 = exaone_mem_aligned(rows / 32, sizeof(float));
+    return cpu->rows.q && cpu->rows.scale && cpu->rows.sum_16 && cpu->rows.sum_32;
 }
 
 exaone_status exaone_cpu_prepare(exaone_backend *be, size_t max_features, exaone_error *err) {
@@ -203,11 +364,7 @@ exaone_status exaone_cpu_prepare(exaone_backend *be, size_t max_features, exaone
     }
     release_memory(cpu);
     cpu->unpacked = exaone_mem_aligned(workers, cpu->unpacked_bytes);
-    cpu->rows.q = exaone_mem_aligned(rows, 1);
-    cpu->rows.scale = exaone_mem_aligned(rows / 32, sizeof(float));
-    cpu->rows.sum_16 = exaone_mem_aligned(rows / 16, sizeof(float));
-    cpu->rows.sum_32 = exaone_mem_aligned(rows / 32, sizeof(float));
-    if (!cpu->unpacked || !cpu->rows.q || !cpu->rows.scale || !cpu->rows.sum_16 || !cpu->rows.sum_32) {
+    if (!cpu->unpacked || !reserve_rows(cpu, n, workers)) {
         release_memory(cpu);
         return exaone_fail_memory(err, "rows of weights", workers * cpu->unpacked_bytes + 2 * rows);
     }
@@ -225,20 +382,22 @@ void exaone_cpu_matmul(exaone_backend *be, float *out, size_t out_stride, const 
     exaone_cpu *cpu = be->state;
     assert(EXAONE_DTYPE_BIT(w->dtype) & (EXAONE_DTYPES_COMPUTED | EXAONE_DTYPES_SCALED));
     bool plain = (EXAONE_DTYPE_BIT(w->dtype) & EXAONE_DTYPES_FLOAT) != 0;
-    size_t tiles = (w->out_features + OUT_TILE - 1) / OUT_TILE, n_in = w->in_features;
-    exaone_pool_fn *part = plain ? plain_part : cpu->precision == EXAONE_PRECISION_F32 || !fits_q8(w) ? f32_part : q8_part;
-    size_t step = part == q8_part ? EXAONE_CPU_ROWS : rows_at_a_time(n_in);
+    bool q8 = !plain && cpu->precision != EXAONE_PRECISION_F32 && fits_q8(w), tiles = q8 && has_tiles(cpu);
+    exaone_pool_fn *part = plain ? plain_part : tiles ? tile_part : q8 ? q8_part : f32_part;
+    size_t n_in = w->in_features, outputs = tiles ? TILE_PAIR : OUT_TILE, step = q8 ? q8_rows(cpu) : rows_at_a_time(n_in);
     if (!plain) { /* threads of several sessions share the scratch memory; the pool serves one of them at a time anyway */
         assert(n_in <= cpu->max_features);
         pthread_mutex_lock(&cpu->shared);
     }
     for (size_t r = 0; r < n; r += step) {
         job j = {cpu, out + r * out_stride, out_stride, x + r * n_in, w, n - r < step ? n - r : step};
-        if (part == q8_part) {
-            exaone_pool_run(cpu->pool, j.n, n_in >= MIN_TILE_WORK ? 1 : MIN_TILE_WORK / n_in, quantize_part, &j);
+        if (q8) {
+            size_t grain = n_in >= MIN_TILE_WORK ? 1 : MIN_TILE_WORK / n_in;
+            exaone_pool_run(cpu->pool, j.n, grain, tiles ? panels_part : quantize_part, &j);
         }
-        size_t work = n_in * j.n * OUT_TILE;
-        exaone_pool_run(cpu->pool, tiles, work >= MIN_TILE_WORK ? 1 : MIN_TILE_WORK / work, part, &j);
+        size_t work = n_in * j.n * outputs;
+        exaone_pool_run(cpu->pool, (w->out_features + outputs - 1) / outputs,
+                        work >= MIN_TILE_WORK ? 1 : MIN_TILE_WORK / work, part, &j);
     }
     if (!plain) {
         pthread_mutex_unlock(&cpu->shared);

@@ -19,12 +19,21 @@ static int has_avx512(void) {
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
 
+static int has_avx512vnni(void) {
+    return has_avx512() && __builtin_cpu_supports("avx512vnni");
+}
+
 static void fill_avx2(exaone_kernels *k) {
     exaone_kernels_avx2(k);
     exaone_kernels_avx2_q8(k);
     exaone_kernels_avx2_unpack(k);
     exaone_kernels_avx2_scaled(k);
     exaone_kernels_avx2_cached(k);
+}
+
+static void fill_avx512vnni(exaone_kernels *k) {
+    exaone_kernels_avx512vnni(k);
+    exaone_kernels_avx512vnni_unpack(k);
 }
 #endif
 
@@ -49,6 +58,7 @@ static const struct {
 #if defined(__x86_64__)
     {"avx2", has_avx2, fill_avx2},
     {"avx512", has_avx512, exaone_kernels_avx512},
+    {"avx512-vnni", has_avx512vnni, fill_avx512vnni},
 #endif
 };
 

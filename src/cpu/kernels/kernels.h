@@ -31,6 +31,39 @@ typedef struct exaone_q8_weights {
     size_t group;       /* 16 or 32 */
 } exaone_q8_weights;
 
+/* ---- tiles: products whose lanes are outputs. A level has all of their kernels or none. ---------------------------------
+ */
+
+enum { EXAONE_TILE_OUTPUTS = 16, EXAONE_TILE_COLUMNS = 256, EXAONE_TILE_QUADS = EXAONE_TILE_COLUMNS / 4 };
+
+/* Up to 256 columns of 16 weight rows: value = scale * (q - offset) - min; offset is a number of the type, and only types
+ * with offset 0 have a min. 64-byte aligned. */
+typedef struct exaone_q8_tile {
+    uint8_t q[EXAONE_TILE_QUADS][EXAONE_TILE_OUTPUTS * 4];      /* [column / 4][output, column % 4] */
+    float scale[EXAONE_TILE_COLUMNS / 16][EXAONE_TILE_OUTPUTS]; /* [column / group][output] */
+    float min[EXAONE_TILE_COLUMNS / 16][EXAONE_TILE_OUTPUTS];
+} exaone_q8_tile;
+
+/* The same columns of one row of activations: q and scale as in exaone_q8_rows. */
+typedef struct exaone_q8_panel {
+    int8_t q[EXAONE_TILE_COLUMNS];
+    float scale[EXAONE_TILE_COLUMNS / 32];
+    union {
+        int32_t start[EXAONE_TILE_COLUMNS / 16]; /* -offset * (sum of q over a group): where its integer sum begins */
+        float sum[EXAONE_TILE_COLUMNS / 16];     /* offset 0: scale * (sum of q over a group) */
+    } of;
+    float unused[8]; /* 384 bytes */
+} exaone_q8_panel;
+
+/* Memory that is wanted soon: `bytes` of each of 32 rows, no row that begins at `end` or behind it. */
+typedef struct exaone_q8_fetch {
+    const uint8_t *rows, *end;
+    size_t stride, bytes;
+} exaone_q8_fetch;
+
+/* n columns of 16 rows of a block type, `stride` bytes apart. */
+typedef void exaone_unpack_tile_fn(exaone_q8_tile *to, const uint8_t *rows, size_t stride, size_t n);
+
 /* One line per kernel: name, type of its parameters. */
 #define EXAONE_KERNELS(K)                                                                                                 \
     K(matmul_f32, void, (float *, size_t, const float *, size_t, size_t, const void *, const float *, size_t, size_t))    \
@@ -64,6 +97,16 @@ typedef struct exaone_q8_weights {
       (float *out, size_t out_stride, const exaone_q8_rows *x, size_t n_rows, const exaone_q8_weights *w, size_t n,    \
        float bias))
 
+#define EXAONE_KERNELS_TILES(K)                                                                                          \
+    /* one row of activations as panels, `stride` panels apart */                                                        \
+    K(panels_q8, void, (exaone_q8_panel * out, size_t stride, const float *x, size_t n, size_t group, int offset))       \
+    /* n_rows panels by two tiles, n columns: adds to acc [n_rows, 32] group by group */                                 \
+    K(dot_tiles, void,                                                                                                   \
+      (float *acc, const exaone_q8_panel *x, size_t n_rows, const exaone_q8_tile *w, size_t n, size_t group, int offset, \
+       const exaone_q8_fetch *next))                                                                                     \
+    /* 16 rows taken apart, 256 bytes, 16 scales and 16 mins apart, as a tile of offset 128, or 0 when there are mins */ \
+    K(interleave, void, (exaone_q8_tile * to, const exaone_q8_weights *rows, size_t n))
+
 /* Kernels of types with scales in other tensors (tensor/matrix.h), for a run of n elements with one scale; the same bits at
  * every level. The run of an I4 row starts at a byte (an even column). */
 #define EXAONE_KERNELS_SCALED(K)                                                            \
@@ -91,12 +134,15 @@ typedef struct exaone_kernels {
     EXAONE_KERNELS_Q8(K)
     EXAONE_KERNELS_SCALED(K)
     EXAONE_KERNELS_CACHED(K)
+    EXAONE_KERNELS_TILES(K)
 #undef K
+    exaone_unpack_tile_fn *unpack_tile[EXAONE_DTYPE_COUNT]; /* of some block types; the others: unpack, then interleave */
+    uint8_t tile_offset[EXAONE_DTYPE_COUNT];
     exaone_unpack_fn *unpack[EXAONE_DTYPE_COUNT]; /* of block types; the same bits at every level */
 } exaone_kernels;
 
-/* Fills the table with the best entries up to `level` ("scalar", "avx2", "avx512"; NULL: the best of this machine). Returns
- * the level installed, or NULL when the level is unknown or this machine lacks it. */
+/* Fills the table with the best entries up to `level` ("scalar", "avx2", "avx512", "avx512-vnni"; NULL: the best of this
+ * machine). Returns the level installed, or NULL when the level is unknown or this machine lacks it. */
 const char *exaone_kernels_init(exaone_kernels *k, const char *level);
 /* Levels that this machine can run, number i from 0 on, best last; NULL behind the last. */
 const char *exaone_kernels_level(size_t i);
@@ -111,5 +157,7 @@ void exaone_kernels_avx2_unpack(exaone_kernels *k);
 void exaone_kernels_avx2_scaled(exaone_kernels *k);
 void exaone_kernels_avx2_cached(exaone_kernels *k);
 void exaone_kernels_avx512(exaone_kernels *k);
+void exaone_kernels_avx512vnni(exaone_kernels *k);
+void exaone_kernels_avx512vnni_unpack(exaone_kernels *k);
 
 #endif
