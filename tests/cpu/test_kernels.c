@@ -276,11 +276,50 @@ static void test_cached(void **state) {
             k.q8_0_to_f32(a, blocks[0], 96);
             plain.q8_0_to_f32(b, blocks[0], 96);
             assert_memory_equal(a, b, 96 * sizeof *a);
+            for (int bad = 0; bad < 3; bad++) { /* what is no number shows in the scale, wherever it stands */
+                static const float BAD[] = {NAN, INFINITY, -INFINITY};
+                uint16_t scale;
+                memcpy(a, y, 32 * sizeof *a);
+                a[round % 32] = BAD[bad];
+                k.f32_to_q8_0(blocks[0], a, 32);
+                memcpy(&scale, blocks[0], sizeof scale);
+                float d = exaone_f16_to_f32(scale);
+                assert_true(bad ? isinf(d) : isnan(d));
+            }
         }
     }
     check_guard(a, ALL);
     check_guard(b, ALL);
     free(x);
+}
+
+/* From f32 to the cache's 16-bit types: ties, subnormals, what rounds to infinity, NaN. */
+static void test_rounding(void **state) {
+    (void)state;
+    enum { ALL = 65536 };
+    static const uint32_t LOW[] = {0, 1, 0xfff, 0x1000, 0x1001, 0x1fff, 0x3000, 0x7fff, 0x8000, 0x8001, 0xffff};
+    float *x = malloc(ALL * sizeof *x);
+    uint16_t *h = malloc(ALL * sizeof *h);
+    const char *level;
+    for (size_t rung = 0; (level = exaone_kernels_level(rung)); rung++) {
+        exaone_kernels k;
+        exaone_kernels_init(&k, level);
+        for (size_t low = 0; low < sizeof LOW / sizeof *LOW; low++) {
+            for (size_t i = 0; i < ALL; i++) {
+                x[i] = exaone_f32_from_bits((uint32_t)i << 16 | LOW[low]);
+            }
+            for (int type = 0; type < 2; type++) {
+                (type ? k.f32_to_bf16 : k.f32_to_f16)(h, x, ALL - low);
+                for (size_t i = 0; i < ALL - low; i++) {
+                    uint16_t want = type ? exaone_f32_to_bf16(x[i]) : exaone_f32_to_f16(x[i]);
+                    bool nan = (h[i] & 0x7fff) > (type ? 0x7f80 : 0x7c00); /* any payload */
+                    assert_true(h[i] == want || (isnan(x[i]) && nan));
+                }
+            }
+        }
+    }
+    free(x);
+    free(h);
 }
 
 static void test_softmax_of_nothing(void **state) {
@@ -344,6 +383,7 @@ int main(void) {
                                        cmocka_unit_test(test_add_product),
                                        cmocka_unit_test(test_transpose),
                                        cmocka_unit_test(test_cached),
+                                       cmocka_unit_test(test_rounding),
                                        cmocka_unit_test(test_elementwise),
                                        cmocka_unit_test(test_softmax_of_nothing),
                                        cmocka_unit_test(test_softmax_keeps_nan),

@@ -26,7 +26,7 @@ static void f32_to_q8_0(void *out, const float *x, size_t n) {
         float most = 0;
         for (int i = 0; i < GROUP; i++) {
             float a = fabsf(x[i]);
-            most = a <= most ? most : a; /* a NaN stays */
+            most = a > most || isnan(a) ? a : most; /* a NaN stays */
         }
         uint16_t scale = exaone_f32_to_f16(most / 127);
         float d = exaone_f16_to_f32(scale), inverse = d > 0 && isfinite(d) ? 1 / d : 0;
