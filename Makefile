@@ -13,6 +13,7 @@ GOALS := $(or $(MAKECMDGOALS),all)
 GROUPS := library program video
 GROUPS += $(if $(findstring test,$(GOALS)),test) $(if $(filter asan tsan fuzz check,$(GOALS)),test)
 GROUPS += $(filter check fuzz,$(GOALS)) $(if $(filter format,$(GOALS)),check) $(if $(filter setup,$(GOALS)),test check fuzz)
+GROUPS += $(if $(filter test-aarch64,$(GOALS)),cross)
 
 .PHONY: $(GOALS) second-pass
 $(GOALS): second-pass ; @:
@@ -34,30 +35,33 @@ modules = $(shell awk '$$1 == "$(1)" && $$3 !~ /^[-!]/ { gsub(",", " ", $$3); pr
 LIB_MODULES := $(call modules,library)
 PROGRAM_MODULES := $(call modules,program)
 VIDEO_MODULES := $(call modules,video)
-HAVE_VIDEO := $(shell pkg-config --exists $(VIDEO_MODULES) && echo 1)
+HAVE_VIDEO := $(if $(VIDEO_MODULES),$(shell pkg-config --exists $(VIDEO_MODULES) && echo 1))
 ifeq ($(HAVE_VIDEO),1)
 LIB_MODULES += $(VIDEO_MODULES)
 else
 $(info FFmpeg's libraries are not installed: building without video)
 endif
-LDLIBS := $(shell pkg-config --libs $(LIB_MODULES)) -lgif -lm -pthread
-PROGRAM_LIBS := $(shell pkg-config --libs $(PROGRAM_MODULES))
+packages = $(if $(strip $(2)),$(shell pkg-config $(1) $(2)))
+LDLIBS := $(call packages,--libs,$(LIB_MODULES)) -lgif -lm -pthread
+PROGRAM_LIBS := $(call packages,--libs,$(PROGRAM_MODULES))
+PACKAGE_FLAGS := $(call packages,--cflags,$(LIB_MODULES) $(PROGRAM_MODULES))
 
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes -Wmissing-prototypes -Wvla $(WERROR)
 CPPFLAGS += -Iinclude -Isrc -D_GNU_SOURCE= $(if $(HAVE_VIDEO),-DEXAONE_HAVE_FFMPEG=1)
-CPPFLAGS += $(shell pkg-config --cflags $(LIB_MODULES) $(PROGRAM_MODULES))
+CPPFLAGS += $(PACKAGE_FLAGS)
 CFLAGS += -std=c11 $(OPT) $(WARN) -fPIC -fvisibility=hidden -fno-strict-aliasing -ffp-contract=off -pthread $(SAN)
 CFLAGS += $(if $(FUZZ),-fsanitize=fuzzer-no-link)
 
 # Instruction sets: one line per kernel folder that is not plain C, left out on other processors.
 ISA_FLAGS :=
 ISA_x86_64 := avx2 avx512 avx512vnni
-ISA_aarch64 :=
+ISA_aarch64 := neon dotprod
 MACHINE := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
 ISA_LEVELS := scalar $(ISA_$(MACHINE))
 $(BUILD)/src/cpu/kernels/avx2/%.o: ISA_FLAGS := -mavx2 -mfma -mf16c
 $(BUILD)/src/cpu/kernels/avx512/%.o: ISA_FLAGS := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c
 $(BUILD)/src/cpu/kernels/avx512vnni/%.o: ISA_FLAGS := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx2 -mfma -mf16c
+$(BUILD)/src/cpu/kernels/dotprod/%.o: ISA_FLAGS := -march=armv8.2-a+dotprod
 
 LIB_SRC := $(sort $(wildcard src/*/*.c src/cpu/kernels/*.c $(ISA_LEVELS:%=src/cpu/kernels/%/*.c)))
 CLI_SRC := $(sort $(wildcard cli/*.c))
@@ -142,6 +146,19 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(call obj,$(SUPPORT_SRC)) $(INTERNAL)
 	$(if $(V),,@echo "  LD   $@")
 	$(Q)$(LINK) $(filter %.o %.a,$^) $(LDLIBS) -lcmocka -o $@
 
+# The kernels and their tests without any library but libc, and without cmocka's: what tests/cpu/test_aarch64.sh compiles for
+# another processor (SHA-256 is of libcrypto).
+KERNEL_OBJ := $(call obj,$(filter-out src/base/sha256.c,$(filter src/base/% src/tensor/% src/cpu/%,$(LIB_SRC))))
+kernel-tests: $(patsubst tests/cpu/%.c,$(BUILD)/kernel-tests/%,$(wildcard tests/cpu/test_*.c)) $(BUILD)/kernel-tests/levels
+$(BUILD)/kernel-tests/test_%: $(BUILD)/tests/cpu/test_%.o $(BUILD)/tests/cross/cmocka.o $(KERNEL_OBJ)
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  LD   $@")
+	$(Q)$(LINK) -static $^ -lm -o $@
+$(BUILD)/kernel-tests/levels: $(BUILD)/tests/cross/levels.o $(KERNEL_OBJ)
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  LD   $@")
+	$(Q)$(LINK) -static $^ -lm -o $@
+
 # A fuzz target is a replayer of its corpus, except under `make fuzz`.
 FUZZ_MAIN := $(if $(FUZZ),,$(BUILD)/tests/fuzz/driver.o)
 $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_MAIN) $(INTERNAL)
@@ -157,6 +174,9 @@ tests: $(call bin,$(TEST_SRC) $(TOOL_SRC) $(FUZZ_SRC))
 
 test: all tests
 	@BUILD=$(BUILD) tests/run.sh
+
+test-aarch64:
+	@BUILD=$(BUILD) tests/run.sh cpu/test_aarch64
 
 demo: $(PROGRAM)
 	@tools/demo.sh $(PROGRAM)
@@ -218,6 +238,7 @@ help:
 	@echo "make            build/exaone, the libraries and the examples"
 	@echo "make demo       build, then ask the built-in tiny model about an image, a video and a sum"
 	@echo "make test       every test; the last line counts them"
+	@echo "make test-aarch64  the kernels of 64-bit ARM, cross-compiled and run under qemu (make test does it where both are)"
 	@echo "make bench      measure the machine and four layers of the 33B on it, ten minutes; build/bench: more programs that measure"
 	@echo "make check      the static rules: includes, symbols, calls, headers, sizes, format, cppcheck, links"
 	@echo "make format     clang-format on every source file"
@@ -230,7 +251,7 @@ help:
 	@echo "make clean      remove what was built"
 	@echo "V=1 shows the commands, BUILD=DIR builds elsewhere"
 
-.PHONY: all bench tests test demo check format asan tsan fuzz fuzz-run install uninstall setup clean help
+.PHONY: all bench tests test test-aarch64 kernel-tests demo check format asan tsan fuzz fuzz-run install uninstall setup clean help
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 endif

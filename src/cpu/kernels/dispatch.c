@@ -37,6 +37,25 @@ static void fill_avx512vnni(exaone_kernels *k) {
 }
 #endif
 
+#if defined(__aarch64__)
+#include <sys/auxv.h>
+
+/* A bit of AT_HWCAP as the Linux kernel defines them for its programs on arm64 (asm/hwcap.h). */
+static const unsigned long CAP_DOTPROD = 1UL << 20;
+
+static int has_dotprod(void) {
+    return (getauxval(AT_HWCAP) & CAP_DOTPROD) != 0;
+}
+
+static void fill_neon(exaone_kernels *k) {
+    exaone_kernels_neon(k);
+    exaone_kernels_neon_q8(k);
+    exaone_kernels_neon_unpack(k);
+    exaone_kernels_neon_scaled(k);
+    exaone_kernels_neon_cached(k);
+}
+#endif
+
 static int always(void) {
     return 1;
 }
@@ -59,6 +78,9 @@ static const struct {
     {"avx2", has_avx2, fill_avx2},
     {"avx512", has_avx512, exaone_kernels_avx512},
     {"avx512-vnni", has_avx512vnni, fill_avx512vnni},
+#elif defined(__aarch64__)
+    {"neon", always, fill_neon},
+    {"dotprod", has_dotprod, exaone_kernels_dotprod},
 #endif
 };
 

@@ -159,5 +159,11 @@ void exaone_kernels_avx2_cached(exaone_kernels *k);
 void exaone_kernels_avx512(exaone_kernels *k);
 void exaone_kernels_avx512vnni(exaone_kernels *k);
 void exaone_kernels_avx512vnni_unpack(exaone_kernels *k);
+void exaone_kernels_neon(exaone_kernels *k); /* defined where the compiler targets aarch64 */
+void exaone_kernels_neon_q8(exaone_kernels *k);
+void exaone_kernels_neon_unpack(exaone_kernels *k);
+void exaone_kernels_neon_scaled(exaone_kernels *k);
+void exaone_kernels_neon_cached(exaone_kernels *k);
+void exaone_kernels_dotprod(exaone_kernels *k);
 
 #endif
