@@ -246,6 +246,25 @@ static exaone_status warm_up(bench *b, exaone_error *err) {
     return s ? s : exaone_bench_rows(b->b, 1, 1, interrupted, NULL, &pass, err);
 }
 
+static double work_of(const bench_item *item) {
+    return item->kind == BENCH_ROWS ? (double)item->rows : (double)(item->frames * item->height * item->width);
+}
+
+/* Seconds of the next run: as the last one's, else in proportion to another of the group; 0: who knows. */
+static double expected(const bench *b, const bench_item *item) {
+    const bench_item *like = item->n ? item : NULL;
+    for (size_t i = 0; i < b->r.n_items && !like; i++) {
+        const bench_item *other = &b->items[i];
+        like = other->n && other->kind == item->kind && strcmp(other->group, item->group) == 0 ? other : NULL;
+    }
+    if (!like) {
+        return 0;
+    }
+    double each = like->spent / (double)like->n;
+    return like == item || item->kind == BENCH_DRAFT || item->kind == BENCH_LOAD ? each
+                                                                                 : each * work_of(item) / work_of(like);
+}
+
 /* Rounds over all items: a slow spell of the machine then meets each of them. */
 static bool run_all(bench *b) {
     exaone_error err = {0};
@@ -253,8 +272,8 @@ static bool run_all(bench *b) {
     for (int64_t run = 0; run < b->o->runs && s == EXAONE_OK; run++) {
         for (size_t i = 0; i < b->r.n_items && s == EXAONE_OK && !cli_interrupted; i++) {
             bench_item *item = &b->items[i];
-            double left = (double)b->o->seconds - (now() - b->begin), last = item->n ? item->spent / (double)item->n : 0;
-            if (item->why_not || left <= last) {
+            double left = (double)b->o->seconds - (now() - b->begin);
+            if (item->why_not || left <= 0 || left < expected(b, item)) {
                 continue;
             }
             cli_progress(isatty(STDERR_FILENO), "run %d of %d: %s", (int)run + 1, (int)b->o->runs, item->text);
@@ -339,8 +358,9 @@ static int write_files(const bench_options *o, const exaone_synthetic_options *s
     if (!name_mmproj(o, mmproj, sizeof mmproj)) {
         return cli_usage("bench", "--write-gguf: the name has more than %zu characters", sizeof mmproj);
     }
-    if (exaone_synthetic_write(s, o->write, mmproj, o->force, &err) != EXAONE_OK) {
-        return cli_fail(&err);
+    exaone_status status = exaone_synthetic_write(s, o->write, mmproj, o->force, &err);
+    if (status != EXAONE_OK) {
+        return status == EXAONE_ERR_CANCELLED ? cli_interrupt_code() : cli_fail(&err);
     }
     cli_say("wrote %s and %s", o->write, mmproj);
     return CLI_OK;
@@ -348,7 +368,7 @@ static int write_files(const bench_options *o, const exaone_synthetic_options *s
 
 static int run_synthetic(bench *b) {
     const bench_options *o = b->o;
-    exaone_synthetic_options s = {.type = o->type, .layers = (int)o->layers};
+    exaone_synthetic_options s = {.type = o->type, .layers = (int)o->layers, .stop = interrupted};
     exaone_error err = {0};
     exaone_synthetic *made;
     if (!room_for(o, &s, &b->r.size)) {
@@ -358,8 +378,9 @@ static int run_synthetic(bench *b) {
         return write_files(o, &s);
     }
     cli_progress(isatty(STDERR_FILENO), "making random weights");
-    if (exaone_synthetic_open(&s, &made, &err) != EXAONE_OK) {
-        return cli_fail(&err);
+    exaone_status status = exaone_synthetic_open(&s, &made, &err);
+    if (status != EXAONE_OK) {
+        return status == EXAONE_ERR_CANCELLED ? cli_interrupt_code() : cli_fail(&err);
     }
     b->path = exaone_synthetic_path(made);
     b->mmproj = exaone_synthetic_mmproj(made);

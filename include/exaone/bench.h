@@ -46,10 +46,15 @@ EXAONE_API EXAONE_MUST_USE exaone_status exaone_bench_bandwidth(size_t bytes, in
 
 enum { EXAONE_SYNTHETIC_LAYERS = 64 }; /* decoder layers of the 33B */
 
+/* Asked during long work; true ends it (EXAONE_ERR_CANCELLED). */
+typedef bool exaone_bench_stop_fn(void *ctx);
+
 typedef struct exaone_synthetic_options {
-    const char *type;  /* of the text weights: a name of exaone_quantize_types; NULL: Q4_K_M */
-    int layers;        /* 1 .. 64 decoder layers; 0: 64 */
-    bool no_tokenizer; /* leave out the made-up tokenizer of 153,600 entries */
+    const char *type;           /* of the text weights: a name of exaone_quantize_types; NULL: Q4_K_M */
+    int layers;                 /* 1 .. 64 decoder layers; 0: 64 */
+    bool no_tokenizer;          /* leave out the made-up tokenizer of 153,600 entries */
+    exaone_bench_stop_fn *stop; /* asked before each tensor; NULL: nobody */
+    void *ctx;                  /* of stop */
 } exaone_synthetic_options;
 
 /* What a synthetic model holds: the shapes of EXAONE 4.5 33B with `layers` of its 64 decoder layers, its MTP block and its
@@ -69,7 +74,7 @@ EXAONE_API EXAONE_MUST_USE exaone_status exaone_synthetic_measure(const exaone_s
                                                                   exaone_synthetic_size *out, exaone_error *err);
 /* Makes a GGUF pair in memory (no file system is involved) that exaone_engine_open opens under the two paths. The caller
  * asks exaone_memory_available first. Owned by the caller: exaone_synthetic_close, after the engine. Errors: those, and
- * EXAONE_ERR_IO (the system gave no memory file). */
+ * EXAONE_ERR_IO (the system gave no memory file), _CANCELLED. */
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_synthetic_open(const exaone_synthetic_options *options,
                                                                exaone_synthetic **out, exaone_error *err);
 EXAONE_API void exaone_synthetic_close(exaone_synthetic *s);               /* NULL is fine */
@@ -116,8 +121,7 @@ EXAONE_API uint64_t exaone_bench_bytes(const exaone_engine *engine, const exaone
 /* Makes the timeline `n` tokens long: its keys and values are random numbers, nothing is evaluated. */
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_bench_context(exaone_bench *b, size_t n, exaone_error *err);
 /* Evaluates `rows` tokens behind the context, in calls of at most options.batch, with the logits of the last `n_logits`; the
- * timeline stays as it was. `stop` (may be NULL) is asked between calls; true: EXAONE_ERR_CANCELLED. */
-typedef bool exaone_bench_stop_fn(void *ctx);
+ * timeline stays as it was. `stop` (may be NULL) is asked between calls. */
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_bench_rows(exaone_bench *b, size_t rows, size_t n_logits,
                                                            exaone_bench_stop_fn *stop, void *ctx, exaone_bench_pass *out,
                                                            exaone_error *err);

@@ -41,6 +41,8 @@ typedef struct maker {
     exaone_plan plan;
     const exaone_recipe *recipe;
     bool tokenizer;
+    exaone_bench_stop_fn *stop; /* NULL: nobody asks */
+    void *ctx;
     pool *pools; /* [n_pools] */
     size_t n_pools, cap_pools;
 } maker;
@@ -52,7 +54,10 @@ typedef struct source {
 
 static exaone_status open_maker(maker *m, const exaone_synthetic_options *o, int n_layers, exaone_error *err) {
     const char *type = o && o->type ? o->type : "Q4_K_M";
-    *m = (maker){.recipe = exaone_recipe_find(type), .tokenizer = !o || !o->no_tokenizer};
+    *m = (maker){.recipe = exaone_recipe_find(type),
+                 .tokenizer = !o || !o->no_tokenizer,
+                 .stop = o ? o->stop : NULL,
+                 .ctx = o ? o->ctx : NULL};
     if (!m->recipe) {
         exaone_buf names;
         exaone_buf_init(&names, 1024);
@@ -161,6 +166,9 @@ static exaone_status write_tensor(void *ctx, exaone_writer *out, exaone_error *e
     const source *s = ctx;
     const exaone_plan_tensor *t = s->tensor;
     pool *p = NULL;
+    if (s->m->stop && s->m->stop(s->m->ctx)) {
+        return exaone_fail(err, EXAONE_ERR_CANCELLED, "stopped before %s", t->name);
+    }
     if (t->n_dims == 1) {
         return write_vector(t, out, err);
     }

@@ -30,11 +30,23 @@ static void spell(alphabet *a) {
     }
 }
 
+/* Control tokens that programs look for by name. */
+static const struct {
+    size_t id;
+    const char *name;
+} NAMED[] = {{0, "[PAD]"},          {1, "[BOS]"},          {2, "[EOS]"},     {3, "[UNK]"},     {53, "<|endofturn|>"},
+             {67, "<|image_pad|>"}, {68, "<|video_pad|>"}, {73, "<vision>"}, {74, "</vision>"}};
+
 /* Token i; and the merge that makes it, which is empty for others than pairs and triples. */
 static void name_token(const alphabet *a, size_t i, char token[ROOM], char merge[ROOM]) {
     merge[0] = 0;
     if (i < CONTROLS) {
         snprintf(token, ROOM, "<|synthetic %zu|>", i);
+        for (size_t k = 0; k < sizeof NAMED / sizeof NAMED[0]; k++) {
+            if (NAMED[k].id == i) {
+                snprintf(token, ROOM, "%s", NAMED[k].name);
+            }
+        }
         return;
     }
     i -= CONTROLS;

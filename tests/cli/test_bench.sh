@@ -72,6 +72,19 @@ else
     fail "a machine that is too small"
 fi
 
+# another program beside ours: one that always says the same
+cat >"$work/other" <<'PY'
+#!/usr/bin/env python3
+import json
+print(json.dumps([{"n_prompt": 32, "n_gen": 0, "avg_ns": 64e9}, {"n_prompt": 0, "n_gen": 8, "avg_ns": 16e9}]))
+PY
+chmod +x "$work/other"
+run_it bench/compare.py models/tiny "$work/other" --program "$exaone" --rounds 1 --inner 1 --prefill 32
+expect "compare.py: the other's prefill" 0 "other     0.50 (0.50 to 0.50)"
+if [ "$(grep -c '^prefill  ours .* ratio\|^decode   ours .* ratio' "$work/out")" -eq 2 ]; then pass "compare.py: ratios"; else fail "compare.py: ratios"; fi
+run_it bench/compare.py models/tiny false --program "$exaone" --rounds 1 --inner 1 --prefill 32
+if [ "$code" -eq 1 ] && grep -q "false ended with 1" "$work/err"; then pass "compare.py: a failing program"; else fail "compare.py: a failing program"; fi
+
 # Ctrl-C: what there is by then, exit code 130
 "$exaone" bench --only decode,image-1344 --runs 100 >"$work/out" 2>"$work/err" &
 pid=$!
