@@ -13,7 +13,15 @@
 #include <unistd.h>
 #endif
 
+#if defined(__aarch64__)
+#include <arm_neon.h>
+#include <sys/auxv.h>
+#endif
+
 enum { CHAINS = 12 };
+
+/* DO(S) for each accumulator. */
+#define CHAIN(S) S(0) S(1) S(2) S(3) S(4) S(5) S(6) S(7) S(8) S(9) S(10) S(11)
 
 static int always(void) {
     return 1;
@@ -48,9 +56,6 @@ static uint32_t scalar_int8(size_t turns) {
 }
 
 #if defined(__x86_64__)
-
-/* DO(S) for each accumulator. */
-#define CHAIN(S) S(0) S(1) S(2) S(3) S(4) S(5) S(6) S(7) S(8) S(9) S(10) S(11)
 
 __attribute__((target("avx2,fma"))) static uint32_t avx2_fma(size_t turns) {
     __m256 a = _mm256_set1_ps(0.5f), b = _mm256_set1_ps(1.0f);
@@ -250,6 +255,65 @@ static int present_amx(void) {
 }
 #endif
 
+#if defined(__aarch64__)
+static uint32_t neon_fma(size_t turns) {
+    float32x4_t a = vdupq_n_f32(0.5f), b = vdupq_n_f32(1.0f);
+#define S(i) float32x4_t s##i = vdupq_n_f32(0);
+    CHAIN(S)
+#undef S
+    for (size_t t = 0; t < turns; t++) {
+        __asm__ volatile("" : "+w"(a), "+w"(b));
+#define S(i) s##i = vfmaq_f32(s##i, a, b);
+        CHAIN(S)
+#undef S
+    }
+#define S(i) b = vaddq_f32(b, s##i);
+    CHAIN(S)
+#undef S
+    return (uint32_t)(vaddvq_f32(b) > 0);
+}
+
+static uint32_t neon_int8(size_t turns) {
+    int8x16_t a = vdupq_n_s8(3), b = vdupq_n_s8(5);
+#define S(i) int32x4_t s##i = vdupq_n_s32(0);
+    CHAIN(S)
+#undef S
+    for (size_t t = 0; t < turns; t++) {
+#define S(i)                        \
+    __asm__ volatile("" : "+w"(a)); \
+    s##i = vpadalq_s16(s##i, vmlal_high_s8(vmull_s8(vget_low_s8(a), vget_low_s8(b)), a, b));
+        CHAIN(S)
+#undef S
+    }
+#define S(i) s0 = vaddq_s32(s0, s##i);
+    CHAIN(S)
+#undef S
+    return (uint32_t)vaddvq_s32(s0);
+}
+
+__attribute__((target("arch=armv8.2-a+dotprod"))) static uint32_t dotprod_int8(size_t turns) {
+    int8x16_t a = vdupq_n_s8(3), b = vdupq_n_s8(5);
+#define S(i) int32x4_t s##i = vdupq_n_s32(0);
+    CHAIN(S)
+#undef S
+    for (size_t t = 0; t < turns; t++) {
+        __asm__ volatile("" : "+w"(a), "+w"(b));
+#define S(i) s##i = vdotq_s32(s##i, a, b);
+        CHAIN(S)
+#undef S
+    }
+#define S(i) s0 = vaddq_s32(s0, s##i);
+    CHAIN(S)
+#undef S
+    return (uint32_t)vaddvq_s32(s0);
+}
+
+/* AT_HWCAP bit 20 (HWCAP_ASIMDDP). */
+static int present_dotprod(void) {
+    return (getauxval(AT_HWCAP) >> 20 & 1) != 0;
+}
+#endif
+
 const exaone_peak_loop exaone_peak_loops[] = {
     {{EXAONE_PEAK_FMA, "scalar", "scalar"}, CHAINS, always, scalar_fma},
     {{EXAONE_PEAK_INT8, "scalar", "scalar"}, CHAINS, always, scalar_int8},
@@ -262,6 +326,10 @@ const exaone_peak_loop exaone_peak_loops[] = {
     {{EXAONE_PEAK_BF16, "avx512-bf16", "avx512-bf16"}, CHAINS * 32, present_bf16, bf16_dot},
     {{EXAONE_PEAK_INT8, "amx", "amx"}, 4 * 16 * 16 * 64, present_amx, amx_int8},
     {{EXAONE_PEAK_BF16, "amx", "amx"}, 4 * 16 * 16 * 32, present_amx, amx_bf16},
+#elif defined(__aarch64__)
+    {{EXAONE_PEAK_FMA, "neon", "neon"}, CHAINS * 4, always, neon_fma},
+    {{EXAONE_PEAK_INT8, "neon", "neon"}, CHAINS * 16, always, neon_int8},
+    {{EXAONE_PEAK_INT8, "dotprod", "dotprod"}, CHAINS * 16, present_dotprod, dotprod_int8},
 #endif
 };
 
