@@ -25,16 +25,22 @@ typedef struct bench_item {
     const char *why_not;                                 /* NULL, or why there is no run */
 } bench_item;
 
+/* A figure of the machine, measured once a round. */
+typedef struct bench_rate {
+    size_t n;
+    double samples[BENCH_MAX_RUNS];
+} bench_rate;
+
 typedef struct bench_machine {
     int threads;
     struct {
         int threads;
-        double rate; /* bytes per second */
+        bench_rate rate; /* bytes per second */
     } bandwidth[BENCH_MAX_BANDWIDTHS];
     size_t n_bandwidths;
     struct {
         exaone_peak peak;
-        double rate; /* multiply-adds per second with `threads` threads */
+        bench_rate rate; /* multiply-adds per second with `threads` threads */
     } peaks[BENCH_MAX_PEAKS];
     size_t n_peaks;
     char processor[128];
@@ -63,13 +69,14 @@ typedef struct bench_figures {
     double attention, attention_wall; /* of one row behind a context: beyond the same row without; 0: unknown */
 } bench_figures;
 
+double bench_median(const double *values, size_t n); /* 0 of nothing */
 bench_figures bench_figures_of(const bench_result *r, const bench_item *item);
 
 typedef enum { BENCH_TABLE, BENCH_JSON, BENCH_CSV } bench_format;
 /* Prints to standard output; false (message printed) when that fails. */
 bool bench_report(const bench_result *r, bench_format format);
 
-/* Fills in the machine: threads, processor, bandwidth, peaks. False with the message printed. */
+/* Measures the machine once more: threads, processor, bandwidth, peaks. False with the message printed. */
 bool bench_machine_measure(bench_machine *m, int threads);
 
 #endif

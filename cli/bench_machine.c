@@ -4,7 +4,7 @@
 
 #include "bench.h"
 
-static const double PEAK_SECONDS = 0.1, READ_SECONDS = 0.5;
+static const double PEAK_SECONDS = 0.1, READ_SECONDS = 0.3;
 static const uint64_t READ_BYTES = 512 << 20; /* more than the caches of nearly any processor hold */
 
 static void read_processor(bench_machine *m) {
@@ -24,6 +24,12 @@ static void read_processor(bench_machine *m) {
     }
 }
 
+static void put(bench_rate *r, double rate) {
+    if (r->n < BENCH_MAX_RUNS) {
+        r->samples[r->n++] = rate;
+    }
+}
+
 bool bench_machine_measure(bench_machine *m, int threads) {
     exaone_error err = {0};
     uint64_t quarter = exaone_memory_available() / 4;
@@ -37,15 +43,23 @@ bool bench_machine_measure(bench_machine *m, int threads) {
     counts[n++] = threads;
     exaone_status s = EXAONE_OK;
     for (int i = 0; i < n && s == EXAONE_OK && !cli_interrupted; i++) {
+        double rate;
         m->bandwidth[i].threads = counts[i];
-        s = exaone_bench_bandwidth(bytes, counts[i], READ_SECONDS, &m->bandwidth[i].rate, &err);
-        m->n_bandwidths += s == EXAONE_OK;
+        s = exaone_bench_bandwidth(bytes, counts[i], READ_SECONDS, &rate, &err);
+        if (s == EXAONE_OK) {
+            put(&m->bandwidth[i].rate, rate);
+            m->n_bandwidths = (size_t)i + 1 > m->n_bandwidths ? (size_t)i + 1 : m->n_bandwidths;
+        }
     }
     exaone_peak peak;
     for (size_t i = 0; i < BENCH_MAX_PEAKS && exaone_bench_peak(i, &peak) && s == EXAONE_OK && !cli_interrupted; i++) {
+        double rate;
         m->peaks[i].peak = peak;
-        s = exaone_bench_peak_run(i, threads, PEAK_SECONDS, &m->peaks[i].rate, &err);
-        m->n_peaks += s == EXAONE_OK;
+        s = exaone_bench_peak_run(i, threads, PEAK_SECONDS, &rate, &err);
+        if (s == EXAONE_OK) {
+            put(&m->peaks[i].rate, rate);
+            m->n_peaks = i + 1 > m->n_peaks ? i + 1 : m->n_peaks;
+        }
     }
     if (s != EXAONE_OK) {
         cli_fail(&err);

@@ -15,11 +15,15 @@ static int in_order(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-static double median(const double *values, size_t n) {
+double bench_median(const double *values, size_t n) {
     double sorted[BENCH_MAX_RUNS];
     memcpy(sorted, values, n * sizeof *sorted);
     qsort(sorted, n, sizeof *sorted, in_order);
     return n == 0 ? 0 : n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
+}
+
+static double rate_of(const bench_rate *r) {
+    return bench_median(r->samples, r->n);
 }
 
 /* The highest rate of a kind that the kernels in use may reach. */
@@ -27,8 +31,8 @@ static double peak_of(const bench_result *r, exaone_peak_kind kind) {
     double best = 0;
     for (size_t i = 0; i < r->machine.n_peaks; i++) {
         const exaone_peak *p = &r->machine.peaks[i].peak;
-        if (p->kind == kind && exaone_bench_peak_within(p, r->cpu_level) && r->machine.peaks[i].rate > best) {
-            best = r->machine.peaks[i].rate;
+        if (p->kind == kind && exaone_bench_peak_within(p, r->cpu_level) && rate_of(&r->machine.peaks[i].rate) > best) {
+            best = rate_of(&r->machine.peaks[i].rate);
         }
     }
     return best;
@@ -37,7 +41,7 @@ static double peak_of(const bench_result *r, exaone_peak_kind kind) {
 static double bandwidth_of(const bench_result *r) {
     double best = 0;
     for (size_t i = 0; i < r->machine.n_bandwidths; i++) {
-        best = fmax(best, r->machine.bandwidth[i].rate);
+        best = fmax(best, rate_of(&r->machine.bandwidth[i].rate));
     }
     return best;
 }
@@ -74,10 +78,10 @@ bench_figures bench_figures_of(const bench_result *r, const bench_item *item) {
         f.low = fmin(f.low, total[i]);
         f.high = fmax(f.high, total[i]);
     }
-    f.seconds = median(total, item->n);
+    f.seconds = bench_median(total, item->n);
     f.scaled = r->layers == r->full_layers
                    ? f.seconds
-                   : median(item->layer, item->n) * r->full_layers / r->layers + median(item->fixed, item->n);
+                   : bench_median(item->layer, item->n) * r->full_layers / r->layers + bench_median(item->fixed, item->n);
     f.rate = item->units ? (double)item->units / f.scaled : 0;
     walls(r, &item->pass.layers, &f);
     walls(r, &item->pass.fixed, &f);
@@ -86,7 +90,7 @@ bench_figures bench_figures_of(const bench_result *r, const bench_item *item) {
         const bench_item *none = without_context(r, item);
         double bytes = item->pass.layers.kv_bytes - (none ? none->pass.layers.kv_bytes : 0), bandwidth = bandwidth_of(r);
         if (none && bandwidth > 0) {
-            f.attention = median(item->layer, item->n) - median(none->layer, none->n);
+            f.attention = bench_median(item->layer, item->n) - bench_median(none->layer, none->n);
             f.attention_wall = bytes / bandwidth;
         }
     }
@@ -121,7 +125,8 @@ static void put_machine(exaone_buf *b, const bench_result *r) {
                       r->cpu_level);
     exaone_buf_printf(b, "reading    ");
     for (size_t i = 0; i < m->n_bandwidths; i++) {
-        exaone_buf_printf(b, "%s%.1f GB/s with %d", i ? ", " : "", m->bandwidth[i].rate / 1e9, m->bandwidth[i].threads);
+        exaone_buf_printf(b, "%s%.1f GB/s with %d", i ? ", " : "", rate_of(&m->bandwidth[i].rate) / 1e9,
+                          m->bandwidth[i].threads);
     }
     exaone_buf_puts(b, m->n_bandwidths ? "\n" : "not measured\n");
     for (int kind = EXAONE_PEAK_FMA; kind <= EXAONE_PEAK_BF16; kind++) {
@@ -129,7 +134,7 @@ static void put_machine(exaone_buf *b, const bench_result *r) {
         for (size_t i = 0; i < m->n_peaks; i++) {
             if (m->peaks[i].peak.kind == (exaone_peak_kind)kind) {
                 exaone_buf_printf(b, first ? "peak %-6s" : ", ", kind_name((exaone_peak_kind)kind));
-                exaone_buf_printf(b, "%s %.3g%s", m->peaks[i].peak.name, m->peaks[i].rate / 1e9,
+                exaone_buf_printf(b, "%s %.3g%s", m->peaks[i].peak.name, rate_of(&m->peaks[i].rate) / 1e9,
                                   exaone_bench_peak_within(&m->peaks[i].peak, r->cpu_level) ? ""
                                                                                             : " (kernels do not use it)");
                 first = false;
@@ -278,12 +283,12 @@ static void put_json(exaone_buf *b, const bench_result *r) {
     exaone_buf_printf(b, ", \"threads\": %d, \"kernels\": \"%s\", \"bandwidth\": [", m->threads, r->cpu_level);
     for (size_t i = 0; i < m->n_bandwidths; i++) {
         exaone_buf_printf(b, "%s{\"threads\": %d, \"bytes_per_second\": %.6g}", i ? ", " : "", m->bandwidth[i].threads,
-                          m->bandwidth[i].rate);
+                          rate_of(&m->bandwidth[i].rate));
     }
     exaone_buf_puts(b, "], \"peaks\": [");
     for (size_t i = 0; i < m->n_peaks; i++) {
         exaone_buf_printf(b, "%s{\"kind\": \"%s\", \"name\": \"%s\", \"macs_per_second\": %.6g, \"used\": %s}",
-                          i ? ", " : "", kind_name(m->peaks[i].peak.kind), m->peaks[i].peak.name, m->peaks[i].rate,
+                          i ? ", " : "", kind_name(m->peaks[i].peak.kind), m->peaks[i].peak.name, rate_of(&m->peaks[i].rate),
                           exaone_bench_peak_within(&m->peaks[i].peak, r->cpu_level) ? "true" : "false");
     }
     exaone_buf_puts(b, "]}, \"model\": {\"path\": ");

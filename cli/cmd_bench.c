@@ -270,6 +270,12 @@ static bool run_all(bench *b) {
     exaone_error err = {0};
     exaone_status s = b->b ? warm_up(b, &err) : EXAONE_OK;
     for (int64_t run = 0; run < b->o->runs && s == EXAONE_OK; run++) {
+        cli_progress(isatty(STDERR_FILENO), "run %d of %d: the machine", (int)run + 1, (int)b->o->runs);
+        if (run == 0 || b->begin + (double)b->o->seconds > now()) {
+            if (!bench_machine_measure(&b->r.machine, exaone_engine_info(b->e)->n_threads)) {
+                return false;
+            }
+        }
         for (size_t i = 0; i < b->r.n_items && s == EXAONE_OK && !cli_interrupted; i++) {
             bench_item *item = &b->items[i];
             double left = (double)b->o->seconds - (now() - b->begin);
@@ -305,8 +311,7 @@ static int measure(bench *b) {
     b->r.full_layers = b->r.synthetic ? ALL_LAYERS : b->r.layers;
     b->r.cache_k = exaone_cache_type_name(b->o->k);
     b->r.cache_v = exaone_cache_type_name(b->o->v);
-    cli_progress(isatty(STDERR_FILENO), "measuring the machine");
-    int code = bench_machine_measure(&b->r.machine, info->n_threads) && open_bench(b) && run_all(b) ? CLI_OK : CLI_FAILED;
+    int code = open_bench(b) && run_all(b) ? CLI_OK : CLI_FAILED;
     b->r.seconds = now() - b->begin;
     b->r.interrupted = cli_interrupted != 0;
     if (code == CLI_OK) {
@@ -402,8 +407,10 @@ static int run_machine(bench *b) {
     b->r.cpu_level = b->o->model.cpu ? b->o->model.cpu : exaone_cpu_level(n - 1);
     b->r.cache_k = exaone_cache_type_name(b->o->k);
     b->r.cache_v = exaone_cache_type_name(b->o->v);
-    if (!bench_machine_measure(&b->r.machine, b->o->model.threads ? (int)b->o->model.threads : exaone_pool_cores())) {
-        return CLI_FAILED;
+    for (int64_t run = 0; run < b->o->runs && !cli_interrupted; run++) {
+        if (!bench_machine_measure(&b->r.machine, b->o->model.threads ? (int)b->o->model.threads : exaone_pool_cores())) {
+            return CLI_FAILED;
+        }
     }
     b->r.seconds = now() - b->begin;
     b->r.interrupted = cli_interrupted != 0;

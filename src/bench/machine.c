@@ -91,12 +91,13 @@ exaone_status exaone_bench_peak_run(size_t i, int threads, double seconds, doubl
 
 typedef struct reading {
     const uint8_t *bytes;
+    bool ahead;
     uint64_t result;
 } reading;
 
 static void read_slices(void *arg, int worker, size_t begin, size_t end) {
     reading *r = arg;
-    uint64_t result = exaone_peak_read(r->bytes + begin * SLICE, (end - begin) * SLICE);
+    uint64_t result = exaone_peak_read(r->bytes + begin * SLICE, (end - begin) * SLICE, r->ahead);
     if (worker == 0) {
         r->result ^= result;
     }
@@ -121,6 +122,7 @@ exaone_status exaone_bench_bandwidth(size_t bytes, int threads, double seconds, 
             exaone_pool_run(pool, slices, 4, read_slices, &r);
             double took = exaone_clock() - begin;
             best = (double)size / took > best ? (double)size / took : best;
+            r.ahead = !r.ahead;
         } while (exaone_clock() - start < seconds);
         *bytes_per_second = best;
         exaone_pool_free(pool);

@@ -352,10 +352,10 @@ static uint64_t read_plain(const uint8_t *p, size_t n) {
 /* Lines some pages ahead are asked for: the hardware's own streams stop at the end of a page. */
 enum { AHEAD = 4096 };
 
-__attribute__((target("avx2"))) static uint64_t read_avx2(const uint8_t *p, size_t n) {
+__attribute__((target("avx2"))) static uint64_t read_avx2(const uint8_t *p, size_t n, bool ahead) {
     __m256i a = _mm256_setzero_si256(), b = a, c = a, d = a;
     for (size_t i = 0; i < n; i += 256) {
-        for (size_t k = 0; k < 256; k += 64) {
+        for (size_t k = 0; ahead && k < 256; k += 64) {
             _mm_prefetch((const char *)(p + i + k + AHEAD), _MM_HINT_T0);
         }
         const __m256i *v = (const __m256i *)(const void *)(p + i);
@@ -369,11 +369,12 @@ __attribute__((target("avx2"))) static uint64_t read_avx2(const uint8_t *p, size
 }
 #endif
 
-uint64_t exaone_peak_read(const uint8_t *p, size_t n) {
+uint64_t exaone_peak_read(const uint8_t *p, size_t n, bool ahead) {
 #if defined(__x86_64__)
     if (present_avx2()) {
-        return read_avx2(p, n);
+        return read_avx2(p, n, ahead);
     }
 #endif
+    (void)ahead;
     return read_plain(p, n);
 }

@@ -17,7 +17,8 @@ typedef struct exaone_peak_loop {
 extern const exaone_peak_loop exaone_peak_loops[];
 extern const size_t exaone_n_peak_loops;
 
-/* Reads n bytes (a multiple of 256, aligned to 64) once from begin to end. */
-uint64_t exaone_peak_read(const uint8_t *p, size_t n);
+/* Reads n bytes (a multiple of 256, aligned to 64) once from begin to end, asking for lines ahead or leaving that to the
+ * hardware: which is faster differs. */
+uint64_t exaone_peak_read(const uint8_t *p, size_t n, bool ahead);
 
 #endif

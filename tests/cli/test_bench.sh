@@ -31,7 +31,7 @@ expect "a context that the model has not" 0 "not measured: the model's context i
 run_it "$exaone" bench --only pass-2 --runs 3 --csv
 expect "CSV" 0 "name,runs,seconds,least,most,scaled_seconds,rate,unit,wall_seconds,of_wall"
 expect "CSV: a line per result" 0 "pass-2,3,"
-run_it "$exaone" bench --only machine --cpu scalar --threads 1
+run_it "$exaone" bench --only machine --cpu scalar --threads 1 --runs 1
 expect "the machine alone" 0 "1 thread, kernels scalar"
 if grep -q "^model" "$work/out"; then fail "no model for the machine alone"; else pass "no model for the machine alone"; fi
 run_it "$exaone" bench -m tests/golden/model/micro/checkpoint --only draft,image-448,decode --runs 1
