@@ -40,11 +40,15 @@ static void fill_avx512vnni(exaone_kernels *k) {
 #if defined(__aarch64__)
 #include <sys/auxv.h>
 
-/* A bit of AT_HWCAP as the Linux kernel defines them for its programs on arm64 (asm/hwcap.h). */
-static const unsigned long CAP_DOTPROD = 1UL << 20;
+/* Bits of AT_HWCAP and AT_HWCAP2 as the Linux kernel defines them for its programs on arm64 (asm/hwcap.h). */
+static const unsigned long CAP_DOTPROD = 1UL << 20, CAP2_I8MM = 1UL << 13;
 
 static int has_dotprod(void) {
     return (getauxval(AT_HWCAP) & CAP_DOTPROD) != 0;
+}
+
+static int has_i8mm(void) {
+    return has_dotprod() && (getauxval(AT_HWCAP2) & CAP2_I8MM) != 0;
 }
 
 static void fill_neon(exaone_kernels *k) {
@@ -53,6 +57,11 @@ static void fill_neon(exaone_kernels *k) {
     exaone_kernels_neon_unpack(k);
     exaone_kernels_neon_scaled(k);
     exaone_kernels_neon_cached(k);
+}
+
+static void fill_dotprod(exaone_kernels *k) {
+    exaone_kernels_dotprod(k);
+    exaone_kernels_dotprod_tiles(k);
 }
 #endif
 
@@ -80,7 +89,8 @@ static const struct {
     {"avx512-vnni", has_avx512vnni, fill_avx512vnni},
 #elif defined(__aarch64__)
     {"neon", always, fill_neon},
-    {"dotprod", has_dotprod, exaone_kernels_dotprod},
+    {"dotprod", has_dotprod, fill_dotprod},
+    {"i8mm", has_i8mm, exaone_kernels_i8mm},
 #endif
 };
 

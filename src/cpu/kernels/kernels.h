@@ -165,5 +165,7 @@ void exaone_kernels_neon_unpack(exaone_kernels *k);
 void exaone_kernels_neon_scaled(exaone_kernels *k);
 void exaone_kernels_neon_cached(exaone_kernels *k);
 void exaone_kernels_dotprod(exaone_kernels *k);
+void exaone_kernels_dotprod_tiles(exaone_kernels *k);
+void exaone_kernels_i8mm(exaone_kernels *k);
 
 #endif
