@@ -62,6 +62,11 @@ static double cost_of(const exaone_draft_control *c, size_t k) {
     return line > floor ? line : floor;
 }
 
+/* Tokens per second with k drafts if all of them stood. */
+static double most_speed_of(const exaone_draft_control *c, size_t k) {
+    return (double)(k + 1) / cost_of(c, k);
+}
+
 /* Tokens per second with k drafts. */
 static double speed_of(const exaone_draft_control *c, size_t k) {
     double tokens = 1, all = 1, p = 0;
@@ -75,9 +80,12 @@ static double speed_of(const exaone_draft_control *c, size_t k) {
 }
 
 static size_t best_drafts(const exaone_draft_control *c) {
-    size_t best = 0;
+    size_t best = 0, last = EXAONE_MAX_DRAFT;
     double most = WORTH * speed_of(c, 0);
-    for (size_t k = 1; k <= EXAONE_MAX_DRAFT; k++) {
+    for (size_t k = 0; c->cautious && k <= EXAONE_MAX_DRAFT && c->measured[k]; k++) {
+        last = k < EXAONE_MAX_DRAFT ? k + 1 : k;
+    }
+    for (size_t k = 1; k <= last; k++) {
         double speed = speed_of(c, k);
         if (speed > most) {
             most = speed;
@@ -101,7 +109,7 @@ size_t exaone_draft_choose(exaone_draft_control *c, int asked, size_t room) {
     if (asked >= 0) {
         k = (size_t)asked;
     } else if (c->steps < OPENING) {
-        k = FIRST_DRAFTS;
+        k = c->cautious ? 0 : FIRST_DRAFTS;
         c->next_probe = OPENING;
         c->probe_distance = FIRST_PROBE / 4;
     } else {
@@ -110,10 +118,15 @@ size_t exaone_draft_choose(exaone_draft_control *c, int asked, size_t room) {
             c->last_best = k;
             c->probe_distance = c->probe_distance > FIRST_PROBE ? FIRST_PROBE : c->probe_distance;
         }
-        if (c->steps >= c->next_probe) {
+        bool due = c->steps >= c->next_probe;
+        size_t other = due ? probe(c, k) : 0;
+        if (due && c->measured[other] > 1 && c->probe_distance < LAST_PROBE && most_speed_of(c, other) < speed_of(c, k)) {
+            c->probe_distance = LAST_PROBE;
+            c->next_probe = c->steps + LAST_PROBE;
+        } else if (due) {
             c->probe_distance = c->probe_distance * 2 < LAST_PROBE ? c->probe_distance * 2 : LAST_PROBE;
             c->next_probe = c->steps + c->probe_distance;
-            k = probe(c, k);
+            k = other;
         }
     }
     return k < room ? k : room;

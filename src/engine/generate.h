@@ -9,13 +9,15 @@
 /* What is known for choosing the number of drafts: how often drafts stand, by place, and what passes cost. Zeroed = nothing.
  * The number k is chosen that gives most tokens per second: (1 + p1 + p1 p2 + … + p1 … pk) / (cost of k drafts and of a pass
  * of k + 1 rows). Numbers that were not tried are judged by the line through those that were; now and then a neighbour of
- * the best is tried again, the more seldom the longer nothing changes. */
+ * the best is tried again, the more seldom the longer nothing changes, and very seldom when it would be slower even if all
+ * of its drafts stood. */
 typedef struct exaone_draft_control {
     double stood[EXAONE_MAX_DRAFT], tried[EXAONE_MAX_DRAFT]; /* fading counts by place; tried: the drafts before it stood */
     double cost[EXAONE_MAX_DRAFT + 1];                       /* seconds of a step with k drafts */
     uint32_t measured[EXAONE_MAX_DRAFT + 1];                 /* how often */
     uint64_t steps, next_probe, probe_distance;
     size_t last_best;
+    bool cautious; /* begins without drafts and tries one more at a time: for steps of many replies, where rows cost most */
 } exaone_draft_control;
 
 /* Drafts for the next step, at most `room`: `asked`, or with EXAONE_DRAFT_AUTO what seems fastest. */

@@ -97,6 +97,9 @@ static exaone_status prepare(exaone_scheduler *s, exaone_error *err) {
     if (!s->waiting || !s->slots || !s->planned || !s->items || !s->groups || !s->guesses) {
         return exaone_fail_memory(err, "the scheduler", (s->options.max_queued + n) * sizeof *s->waiting);
     }
+    for (size_t load = 1; load < EXAONE_DRAFT_LOADS; load++) {
+        s->draft_control[load].cautious = true;
+    }
     s->chunk = (exaone_chunk_control){.least = LEAST_CHUNK, .most = rows, .target = s->options.step_seconds};
     s->chunk.least = rows < LEAST_CHUNK ? rows : LEAST_CHUNK;
     s->chunk.chunk = rows < FIRST_CHUNK ? rows : FIRST_CHUNK;
