@@ -15,7 +15,7 @@ _exaone() {
         --synthetic:*) words=33b ;;
         --only:*) words="machine decode pass prefill context draft image video load" ;;
         --finish:*) words="stop length" ;;
-        --cpu:*) words=$("$program" run --help 2>/dev/null | sed -n 's/^ *--cpu .*kernels to use: \([a-z0-9, ]*\) (.*/\1/p' | tr -d ',') ;;
+        --cpu:*) words=$("$program" run --help 2>/dev/null | sed -n 's/^ *--cpu .*kernels to use: \([-a-z0-9, ]*\) (.*/\1/p' | tr -d ',') ;;
         cache: | cache:[!-]*) words="list verify clear" ;;
         *:-*) words=$("$program" "${COMP_WORDS[1]}" --help 2>/dev/null | sed -n '/^Options:/,/^$/s/^ *\(-[a-z]\)\{0,1\},\{0,1\} *\(--[a-z-]*\).*/\1 \2/p') ;;
         esac

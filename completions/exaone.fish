@@ -15,7 +15,7 @@ end
 
 # __exaone_values OPTION WORDS: what the help lists behind "WORDS:" of an option
 function __exaone_values
-    exaone run --help 2>/dev/null | sed -n "s/^ *$argv[1] .*$argv[2]: \([a-z0-9_, ]*\) (.*/\1/p" | string split ', '
+    exaone run --help 2>/dev/null | sed -n "s/^ *$argv[1] .*$argv[2]: \([-a-z0-9_, ]*\) (.*/\1/p" | string split ', '
 end
 
 complete -c exaone -n "test (count (commandline -opc)) -eq 1" -f -a "(__exaone_commands)"

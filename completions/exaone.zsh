@@ -19,7 +19,7 @@ case $words[CURRENT-1] in
 --synthetic) compadd 33b ;;
 --only) compadd machine decode pass prefill context draft image video load ;;
 --finish) compadd stop length ;;
---cpu) compadd $($program run --help 2>/dev/null | sed -n 's/^ *--cpu .*kernels to use: \([a-z0-9, ]*\) (.*/\1/p' | tr -d ',') ;;
+--cpu) compadd $($program run --help 2>/dev/null | sed -n 's/^ *--cpu .*kernels to use: \([-a-z0-9, ]*\) (.*/\1/p' | tr -d ',') ;;
 *)
     if [[ $words[CURRENT] == -* ]]; then
         options=(${(f)"$($program $words[2] --help 2>/dev/null |
