@@ -70,18 +70,21 @@ typedef struct ask_step_options {
 /* Fills n_draft and the session's options. Returns -1, or an exit code with the message printed. */
 int ask_step_check(const char *command, ask_step_options *o, exaone_session_options *session);
 
+enum { ASK_MOST_BIASES = 256 };
+
 /* Options that run, chat and eval share; the table entries write into it. */
 typedef struct ask_options {
     cli_model_options model;
     const char *preset;
     double temperature, top_p, min_p, typical_p, presence, frequency, repetition; /* NAN: not given */
-    int64_t top_k, seed, max_tokens, context;
+    int64_t top_k, seed, max_tokens, min_tokens, context;
     cli_cache_options cache;
     ask_step_options step;
     exaone_session_options session; /* what the options mean; filled by ask_options_check */
     cli_media_options media;
     bool greedy, think, no_think, parse_special;
-    cli_list stops;
+    cli_list stops, biases;
+    exaone_logit_bias bias[ASK_MOST_BIASES]; /* [biases.n] what they mean; filled by ask_options_check */
 } ask_options;
 
 void ask_options_init(ask_options *o);
@@ -101,6 +104,15 @@ void ask_options_init(ask_options *o);
         {"--seed", NULL, OPT_INT, &(o).seed, 0, 9e15, "N", "same seed, same text (default: random)"},                        \
         {"--greedy", NULL, OPT_FLAG, &(o).greedy, 0, 0, NULL, "always the most probable token"},                             \
         {"--max-tokens", "-n", OPT_INT, &(o).max_tokens, 1, 1 << 30, "N", "longest reply in tokens (default 32768)"},        \
+        {"--min-tokens", NULL, OPT_INT, &(o).min_tokens, 0, 1 << 30, "N", "tokens before the reply may end (default 0)"},    \
+        {"--logit-bias",                                                                                                     \
+         NULL,                                                                                                               \
+         OPT_LIST,                                                                                                           \
+         &(o).biases,                                                                                                        \
+         0,                                                                                                                  \
+         0,                                                                                                                  \
+         "ID=X",                                                                                                             \
+         "add X to a token's score, -inf forbids it (repeatable)"},                                                          \
         {"--stop", NULL, OPT_LIST, &(o).stops, 0, 0, "TEXT", "end the reply before this text (repeatable)"},                 \
         {"--think", NULL, OPT_FLAG, &(o).think, 0, 0, NULL, "let the model reason first (default)"},                         \
         {"--no-think", NULL, OPT_FLAG, &(o).no_think, 0, 0, NULL, "answer at once"},                                         \

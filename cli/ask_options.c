@@ -1,5 +1,6 @@
 /* Options of run, chat and eval, and the sampling settings that follow from them. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -70,6 +71,18 @@ int ask_step_check(const char *command, ask_step_options *o, exaone_session_opti
     return -1;
 }
 
+/* ID=X */
+static bool read_bias(const char *text, exaone_logit_bias *out) {
+    char *end;
+    unsigned long id = strtoul(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end != '=' || id > INT32_MAX || !end[1]) {
+        return false;
+    }
+    out->id = (int32_t)id;
+    out->bias = strtof(end + 1, &end);
+    return !*end && (isfinite(out->bias) || out->bias == -INFINITY);
+}
+
 int ask_options_check(const char *command, ask_options *o) {
     if (o->greedy && o->preset) {
         return cli_usage(command, "--greedy and --preset %s exclude each other", o->preset);
@@ -83,6 +96,14 @@ int ask_options_check(const char *command, ask_options *o) {
     for (size_t i = 0; i < o->stops.n; i++) {
         if (!o->stops.items[i][0]) {
             return cli_usage(command, "--stop: the text is empty");
+        }
+    }
+    if (o->biases.n > ASK_MOST_BIASES) {
+        return cli_usage(command, "--logit-bias: %zu of them; at most %d are taken", o->biases.n, ASK_MOST_BIASES);
+    }
+    for (size_t i = 0; i < o->biases.n; i++) {
+        if (!read_bias(o->biases.items[i], &o->bias[i])) {
+            return cli_usage(command, "--logit-bias %s: want a token id, = and a number or -inf", o->biases.items[i]);
         }
     }
     exaone_session_options_default(&o->session);
@@ -125,6 +146,9 @@ int ask_settings_resolve(const char *command, const ask_options *o, const exaone
     s->frequency_penalty = isnan(o->frequency) ? s->frequency_penalty : o->frequency;
     s->repetition_penalty = isnan(o->repetition) ? s->repetition_penalty : o->repetition;
     s->top_k = o->top_k >= 0 ? (int32_t)o->top_k : s->top_k;
+    s->min_new_tokens = (int32_t)o->min_tokens;
+    s->logit_bias = o->bias;
+    s->n_logit_bias = o->biases.n;
     s->do_sample = s->do_sample && !o->greedy;
     s->seed = o->seed >= 0 ? (uint64_t)o->seed : random_seed();
     if (exaone_sampling_validate(s, &err) != EXAONE_OK) {

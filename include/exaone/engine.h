@@ -153,7 +153,8 @@ typedef struct exaone_progress {
 typedef bool exaone_progress_fn(void *ctx, const exaone_progress *progress);
 
 typedef struct exaone_session_options {
-    uint64_t n_ctx; /* most tokens the session may hold; 0: the model's longest, capped at 32768 */
+    uint64_t n_ctx; /* most tokens the session may hold; 0: the model's longest, capped at 32768. The last
+                      token of a reply is not held: it may be one more */
     uint64_t batch; /* most prompt tokens of one forward call; 0: 256. Never changes a result. */
     exaone_cache_type cache_type_k, cache_type_v; /* how keys and values are stored */
     bool draft;          /* keep what drafts need (exaone_session_generate); ignored when the model has no draft module */
@@ -188,10 +189,12 @@ EXAONE_API EXAONE_MUST_USE exaone_status exaone_session_fork(const exaone_sessio
 EXAONE_API void exaone_session_free(exaone_session *session); /* NULL is fine */
 
 /* Makes the session's timeline equal to the prompt: keeps the common prefix, evaluates the rest, leaves the logits of the
- * last token. n_ids >= 1. On failure the session is empty but usable. `progress` may be NULL. */
+ * last token. n_ids >= 1. A prompt that is refused (EXAONE_ERR_ARGUMENT,
+ * _LIMIT) changes nothing; after another failure the session is empty but usable. `progress` may be NULL. */
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_session_sync(exaone_session *session, const exaone_prompt *prompt,
                                                              exaone_progress_fn *progress, void *ctx, exaone_error *err);
-/* Appends one token and evaluates it. */
+/* Appends one token and evaluates it. A stop id that ended the step before is dropped, a token that max_tokens made the last
+ * is evaluated first. */
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_session_append(exaone_session *session, int32_t id, exaone_error *err);
 /* Logits after the last token: [vocab_size] f32, valid until the next call; NULL before the first sync. */
 EXAONE_API const float *exaone_session_logits(const exaone_session *session);

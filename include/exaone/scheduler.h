@@ -33,10 +33,11 @@ typedef struct exaone_request exaone_request;
 
 typedef struct exaone_scheduler_options {
     size_t max_sequences; /* requests evaluated at once, each with a KV cache of its own; 1 .. 256; 0: 16 */
-    uint64_t n_ctx;       /* most tokens of a prompt with its reply; 0: the model's longest, capped at 32768 */
-    size_t batch_rows;    /* most rows (tokens) of one step, max_sequences .. 4096; 0: 256, or max_sequences if more */
-    size_t max_queued;    /* requests that may wait for a sequence; 0: 256 */
-    double step_seconds;  /* a step that somebody waits for his next token in should not take longer; 0: 0.2 */
+    uint64_t n_ctx;    /* most tokens that are evaluated of a prompt with its reply, whose last token is not; 0: the model's
+                          longest, capped at    32768 */
+    size_t batch_rows; /* most rows (tokens) of one step, max_sequences .. 4096; 0: 256, or max_sequences if more */
+    size_t max_queued; /* requests that may wait for a sequence, at most 65536; 0: 256 */
+    double step_seconds; /* a step that somebody waits for his next token in should not take longer, at most 3600; 0: 0.2 */
     exaone_cache_type cache_type_k, cache_type_v; /* of keys and values in the caches */
     size_t draft;        /* tokens guessed per reply and step by the model's draft module; 0: what measures fastest */
     bool no_draft;       /* none, and no memory for them */

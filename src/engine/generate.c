@@ -167,6 +167,7 @@ void exaone_generate_verify(exaone_sequence *seq, exaone_sampler *sampler, const
         stops = exaone_generate_stops(seq->e, options, id);
         i += !stops;
         seq->pending = stops ? id : -1;
+        seq->pending_stops = stops;
     }
     exaone_sequence_take_back(seq, before + 1 + i);
     if (i < n) {
@@ -182,8 +183,7 @@ static double seconds_now(void) {
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-/* Evaluates the token that ended the step before, if there is one. */
-static exaone_status take_pending(exaone_generator *g, exaone_sequence *seq, exaone_error *err) {
+exaone_status exaone_generate_take_pending(exaone_generator *g, exaone_sequence *seq, exaone_error *err) {
     if (seq->pending < 0) {
         return EXAONE_OK;
     }
@@ -246,7 +246,7 @@ exaone_status exaone_generate(exaone_generator *g, exaone_sequence *seq, exaone_
     const exaone_draft_options *o = options ? options : &plain;
     *n = 0;
     int32_t row[EXAONE_MAX_DRAFT + 1];
-    exaone_status status = take_pending(g, seq, err);
+    exaone_status status = exaone_generate_take_pending(g, seq, err);
     if (status == EXAONE_OK) {
         status = exaone_sampler_choose(sampler, seq->logits, &row[0], NULL, err);
     }
@@ -260,7 +260,8 @@ exaone_status exaone_generate(exaone_generator *g, exaone_sequence *seq, exaone_
     g->stats.tokens++;
     g->first_logits = seq->logits;
     size_t room = seq->options.n_ctx - seq->length;
-    if (exaone_generate_stops(seq->e, o, row[0]) || o->max_tokens == 1 || room == 0) {
+    seq->pending_stops = exaone_generate_stops(seq->e, o, row[0]);
+    if (seq->pending_stops || o->max_tokens == 1 || room == 0) {
         seq->pending = row[0];
         return EXAONE_OK;
     }

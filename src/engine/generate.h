@@ -42,6 +42,8 @@ typedef struct exaone_generator {
     exaone_generation_stats stats;
     const float *first_logits; /* [vocab_size] what the step's first token was chosen from */
 } exaone_generator;
+/* Evaluates the token that ended the step before, if there is one. */
+EXAONE_MUST_USE exaone_status exaone_generate_take_pending(exaone_generator *g, exaone_sequence *seq, exaone_error *err);
 EXAONE_MUST_USE exaone_status exaone_generate(exaone_generator *g, exaone_sequence *seq, exaone_sampler *sampler,
                                               const exaone_draft_options *options, int32_t *ids, size_t *n,
                                               exaone_error *err);

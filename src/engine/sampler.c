@@ -56,6 +56,10 @@ static exaone_status check_new(const exaone_sampling *params, size_t vocab_size,
     return status;
 }
 
+size_t exaone_sampler_vocab_size(const exaone_sampler *s) {
+    return s->vocab_size;
+}
+
 exaone_status exaone_sampler_new(const exaone_sampling *params, size_t vocab_size, const int32_t *stop_ids,
                                  size_t n_stop_ids, exaone_sampler **out, exaone_error *err) {
     *out = NULL;

@@ -27,6 +27,8 @@ typedef struct exaone_candidates {
     exaone_typical *typical; /* [vocab_size] scratch; NULL when typical_p is off */
 } exaone_candidates;
 
+size_t exaone_sampler_vocab_size(const exaone_sampler *sampler);
+
 exaone_candidate exaone_candidate_make(float score, uint32_t id);
 uint32_t exaone_candidate_id(exaone_candidate c);
 float exaone_candidate_score(exaone_candidate c);

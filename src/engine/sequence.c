@@ -147,6 +147,7 @@ exaone_status exaone_sequence_fork(const exaone_sequence *from, exaone_sequence 
     s->mtp_length = from->mtp_length;
     s->has_logits = from->has_logits;
     s->pending = from->pending;
+    s->pending_stops = from->pending_stops;
     exaone_marks_share(&s->marks, &from->marks);
     *out = s;
     return EXAONE_OK;

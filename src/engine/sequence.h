@@ -47,7 +47,8 @@ typedef struct exaone_sequence {
     float *spare_logits; /* host [vocab_size] (generate.h) */
     bool has_logits;
     exaone_marks marks; /* places to come back to */
-    int32_t pending;    /* a token that ended a reply: chosen, not evaluated; -1: none (generate.h) */
+    int32_t pending;    /* a token that ended a step: chosen, not evaluated; -1: none (generate.h) */
+    bool pending_stops; /* it is a stop id: appending something else drops it */
 } exaone_sequence;
 
 /* Owned by the caller: exaone_sequence_free. Errors: EXAONE_ERR_LIMIT (n_ctx above the model's), _MEMORY. */

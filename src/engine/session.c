@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "engine/generate.h"
 #include "engine/prefix_cache.h"
+#include "engine/sampler.h"
 
 enum { DEFAULT_CONTEXT = 32768, MAX_BATCH = 65536 };
 
@@ -177,7 +178,13 @@ exaone_status exaone_session_append(exaone_session *s, int32_t id, exaone_error 
     if (id < 0 || id >= s->e->config.vocab_size) {
         return exaone_fail(err, EXAONE_ERR_ARGUMENT, "append: id %d is not in 0 .. %d", id, s->e->config.vocab_size - 1);
     }
-    exaone_status status = exaone_sequence_add(seq, id, err);
+    exaone_status status = EXAONE_OK;
+    if (seq->pending >= 0 && !seq->pending_stops) { /* a limit on the reply does not take a token out of the timeline */
+        status = exaone_generate_take_pending(&s->generator, seq, err);
+    }
+    if (status == EXAONE_OK) {
+        status = exaone_sequence_add(seq, id, err);
+    }
     if (status == EXAONE_OK) {
         exaone_step_group group = {.seq = seq, .n = 1, .n_logits = 1};
         status = exaone_step_run(&s->step, &group, 1, err);
@@ -201,6 +208,10 @@ exaone_status exaone_session_generate(exaone_session *s, exaone_sampler *sampler
         return exaone_fail(err, EXAONE_ERR_ARGUMENT, "generate: %d drafts asked of %s", asked,
                            s->e->config.num_mtp_layers > 0 ? "a session that was opened without `draft`"
                                                            : "a model without a draft module");
+    }
+    if (exaone_sampler_vocab_size(sampler) != (size_t)s->e->config.vocab_size) {
+        return exaone_fail(err, EXAONE_ERR_ARGUMENT, "generate: the sampler was made for %zu tokens, the model has %d",
+                           exaone_sampler_vocab_size(sampler), s->e->config.vocab_size);
     }
     return exaone_generate(&s->generator, s->seq, sampler, options, ids, n, err);
 }

@@ -663,11 +663,54 @@ static void test_limits(void **state) {
     exaone_session_free(s);
 }
 
+/* What is appended behind a token that max_tokens made the last comes behind it; a stop id gives way; and a sampler of
+ * another vocabulary is refused. */
+static void test_append_behind(void **state) {
+    (void)state;
+    exaone_error err = {0};
+    exaone_sampling greedy;
+    int32_t ids[40], out[EXAONE_MAX_DRAFT + 1];
+    size_t n, bytes = (size_t)micro->config.vocab_size * sizeof(float);
+    fill(ids, 40, 1);
+    exaone_prompt p = {.ids = ids, .n_ids = 30};
+    exaone_sampling_default(&greedy);
+    greedy.do_sample = false;
+    for (int stops = 0; stops < 2; stops++) {
+        exaone_session *s = open_session(micro, 0, true), *cold = open_session(micro, 0, true);
+        exaone_sampler *sampler = new_sampler(micro, &greedy, ids, 30);
+        sync_prompt(s, &p);
+        exaone_draft_options d = {.max_tokens = 1, .stop_ids = ids};
+        assert_int_equal(exaone_session_generate(s, sampler, &d, out, &n, &err), EXAONE_OK);
+        ids[30] = out[0];
+        if (stops) {
+            exaone_sampler_free(sampler);
+            sampler = new_sampler(micro, &greedy, ids, 30);
+            sync_prompt(s, &p);
+            d = (exaone_draft_options){.stop_ids = out, .n_stop_ids = 1};
+            assert_int_equal(exaone_session_generate(s, sampler, &d, ids + 35, &n, &err), EXAONE_OK);
+        }
+        assert_int_equal(n, 1);
+        assert_int_equal(exaone_session_append(s, ids[31], &err), EXAONE_OK);
+        sync_prompt(cold, &p);
+        assert_int_equal(stops ? EXAONE_OK : exaone_session_append(cold, out[0], &err), EXAONE_OK);
+        assert_int_equal(exaone_session_append(cold, ids[31], &err), EXAONE_OK);
+        assert_int_equal(exaone_session_length(s), stops ? 31 : 32);
+        assert_memory_equal(exaone_session_logits(s), exaone_session_logits(cold), bytes);
+        exaone_sampler_free(sampler);
+        assert_int_equal(exaone_sampler_new(&greedy, 100000, NULL, 0, &sampler, &err), EXAONE_OK);
+        assert_int_equal(exaone_session_generate(s, sampler, &d, out, &n, &err), EXAONE_ERR_ARGUMENT);
+        exaone_sampler_free(sampler);
+        exaone_session_free(s);
+        exaone_session_free(cold);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_limits),       cmocka_unit_test(test_auto),      cmocka_unit_test(test_marks),
-        cmocka_unit_test(test_distribution), cmocka_unit_test(test_roll_back), cmocka_unit_test(test_reuse),
-        cmocka_unit_test(test_settings),     cmocka_unit_test(test_fork),      cmocka_unit_test(test_identity),
+        cmocka_unit_test(test_append_behind), cmocka_unit_test(test_limits),       cmocka_unit_test(test_auto),
+        cmocka_unit_test(test_marks),         cmocka_unit_test(test_distribution), cmocka_unit_test(test_roll_back),
+        cmocka_unit_test(test_reuse),         cmocka_unit_test(test_settings),     cmocka_unit_test(test_fork),
+        cmocka_unit_test(test_identity),
     };
     return cmocka_run_group_tests(tests, open_models, close_models);
 }
