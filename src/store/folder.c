@@ -69,11 +69,12 @@ static DIR *open_folder(int root, const char *name) {
     return dir;
 }
 
-/* One folder of entries; one that went meanwhile or cannot be read holds none. */
-static bool scan_shard(int root, const char *name, uint8_t first, file_list *list) {
+/* One folder of entries; one that went meanwhile, is no folder or, without `all`, cannot be read holds none. */
+static bool scan_shard(int root, const char *name, uint8_t first, bool all, file_list *list) {
     DIR *dir = open_folder(root, name);
     if (!dir) {
-        return errno != ENOMEM && errno != EMFILE && errno != ENFILE;
+        bool scarce = errno == ENOMEM || errno == EMFILE || errno == ENFILE;
+        return !scarce && !(all && errno == EACCES);
     }
     bool ok = true;
     for (struct dirent *d; ok && (d = readdir(dir)) != NULL;) {
@@ -92,14 +93,14 @@ static bool scan_shard(int root, const char *name, uint8_t first, file_list *lis
     return ok;
 }
 
-bool exaone_store_scan(int root, exaone_store_file **files, size_t *n) {
+bool exaone_store_scan(int root, bool all, exaone_store_file **files, size_t *n) {
     file_list list = {0};
     DIR *dir = open_folder(root, ".");
     bool ok = dir != NULL;
     for (struct dirent *d; ok && (d = readdir(dir)) != NULL;) {
         uint8_t first;
         if (strlen(d->d_name) == SHARD_NAME && read_digits(d->d_name, 1, &first)) {
-            ok = scan_shard(root, d->d_name, first, &list);
+            ok = scan_shard(root, d->d_name, first, all, &list);
         }
     }
     int error = errno;

@@ -17,8 +17,9 @@ typedef struct exaone_store_file {
     struct timespec used; /* modification time */
 } exaone_store_file;
 
-/* Every entry's file below the folder open as `root`. false: errno says why (ENOMEM too). *files: free(). */
-bool exaone_store_scan(int root, exaone_store_file **files, size_t *n);
+/* Every entry's file below the folder open as `root`. false: errno says why (ENOMEM too). With `all` a subfolder that cannot
+ * be read is a failure, else it holds nothing. *files: free(). */
+bool exaone_store_scan(int root, bool all, exaone_store_file **files, size_t *n);
 
 /* Reads an entry's file: header and checksum are compared, the entry is decoded into bytes[size] when its size is `size`,
  * or, with `bytes` NULL, into new memory when it is at most `size`; with `out` NULL too only checked. */

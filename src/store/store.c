@@ -90,7 +90,7 @@ static void keep_budget(exaone_store *s) {
     exaone_store_file *files;
     size_t n;
     s->since_scan = 0;
-    if (!exaone_store_scan(s->root, &files, &n)) {
+    if (!exaone_store_scan(s->root, false, &files, &n)) {
         fault(s, "it cannot be read", "", errno);
         return;
     }

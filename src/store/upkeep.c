@@ -39,7 +39,7 @@ exaone_status exaone_store_walk(const char *dir, bool verify, bool repair, exaon
     int root = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     exaone_store_file *files = NULL;
     size_t n = 0;
-    if (root < 0 || !exaone_store_scan(root, &files, &n)) {
+    if (root < 0 || !exaone_store_scan(root, true, &files, &n)) {
         exaone_status status = folder_failed(dir, err);
         if (root >= 0) {
             close(root);
@@ -79,7 +79,7 @@ exaone_status exaone_store_clear(const char *dir, uint64_t *n_removed, exaone_er
     exaone_store_file *files = NULL;
     size_t n = 0;
     uint64_t removed = 0;
-    bool ok = root >= 0 && exaone_store_scan(root, &files, &n);
+    bool ok = root >= 0 && exaone_store_scan(root, true, &files, &n);
     int error = ok ? 0 : errno;
     for (size_t i = 0; ok && i < n; i++) {
         char name[EXAONE_STORE_NAME];

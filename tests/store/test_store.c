@@ -327,7 +327,7 @@ static void budget_removes_what_was_used_longest_ago(void **state) {
     exaone_store_file *files;
     size_t n;
     int root = open(dir, O_RDONLY | O_DIRECTORY);
-    assert_true(exaone_store_scan(root, &files, &n));
+    assert_true(exaone_store_scan(root, true, &files, &n));
     close(root);
     for (size_t i = 0; i < n; i++) {
         total += files[i].size;
@@ -337,7 +337,7 @@ static void budget_removes_what_was_used_longest_ago(void **state) {
     s = open_store(dir, budget / 4, &w); /* a smaller budget is kept from the start */
     exaone_store_close(s);
     root = open(dir, O_RDONLY | O_DIRECTORY);
-    assert_true(exaone_store_scan(root, &files, &n));
+    assert_true(exaone_store_scan(root, true, &files, &n));
     close(root);
     free(files);
     assert_true(n >= 3 && n <= FIT / 4);
@@ -385,6 +385,12 @@ static void read_only_folder(void **state) {
     }
     snprintf(command, sizeof command, "chmod -R a+rX '%s'", dir);
     assert_int_equal(system(command), 0);
+    char half[600]; /* its folder can be read, the one of the entry cannot */
+    snprintf(half, sizeof half, "%s", fresh("half"));
+    s = open_store(half, 0, NULL);
+    put(s, 2, 150);
+    exaone_store_close(s);
+    assert_int_equal(chmod(half, 0755), 0);
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
@@ -403,6 +409,8 @@ static void read_only_folder(void **state) {
         bool ok = exaone_store_get(s, &key, have, 150) && memcmp(have, want, 150) == 0 &&
                   !exaone_store_put(s, &other, want, 150, EXAONE_STORE_WAIT) && w.count == 1;
         exaone_store_close(s);
+        ok = ok && exaone_store_walk(half, false, false, NULL, NULL, &err) == EXAONE_ERR_IO &&
+             exaone_store_clear(half, NULL, &err) == EXAONE_ERR_IO;
         _exit(ok && w.count == 1 ? 0 : 2);
     }
     int status;
