@@ -146,8 +146,6 @@ enum {
 typedef struct exaone_tile_scratch {
     exaone_q8_tile tiles[2];
     float acc[EXAONE_CPU_ROWS][TILE_PAIR];
-    int8_t q[EXAONE_TILE_OUTPUTS][EXAONE_TILE_COLUMNS]; /* rows taken apart */
-    float scale[EXAONE_TILE_OUTPUTS][EXAONE_TILE_COLUMNS / 16], min[EXAONE_TILE_OUTPUTS][EXAONE_TILE_COLUMNS / 16];
     uint8_t rows[EXAONE_TILE_OUTPUTS][PART_BYTES]; /* the last rows of a matrix, filled up to 16 with zeros */
 } tile_scratch;
 
@@ -159,59 +157,74 @@ static size_t tile_group(const exaone_matrix *w) {
     return is_scaled(w) ? 32 : exaone_blocks_group(w->dtype);
 }
 
-/* Columns c .. c + n - 1 of row o of an I4 matrix: as unpack_i4. */
-static void part_of_i4(const exaone_cpu *cpu, const exaone_matrix *w, size_t o, size_t c, size_t n, int8_t *q,
-                       float *scale) {
-    const uint8_t *row = (const uint8_t *)w->data + o * exaone_matrix_row_bytes(w);
-    size_t cols = w->scales.cols_per_scale;
-    for (size_t i = 0; i < n;) {
-        float s;
-        uint8_t zero;
-        size_t left = cols - (c + i) % cols, run = left < n - i ? left : n - i;
-        exaone_matrix_scales(w, o, (c + i) / cols, 1, &s, &zero);
-        cpu->kernels.unpack_i4(q + i, row + (c + i) / 2, run, zero);
-        for (size_t end = i + run; i < end; i += 32) {
-            scale[i / 32] = s;
+/* All scales of up to 16 rows of an I4 matrix, [row, run of columns]. */
+static void scales_of_rows(const exaone_cpu *cpu, const exaone_matrix *w, size_t o, float *to) {
+    const exaone_scales *g = &w->scales;
+    size_t runs = (w->in_features - 1) / g->cols_per_scale + 1, size = exaone_dtype_get(g->dtype)->block_bytes;
+    for (size_t r = 0; r < EXAONE_TILE_OUTPUTS && o + r < w->out_features; r++, to += runs) {
+        const uint8_t *from = (const uint8_t *)g->data + (g->first_row + o + r) / g->rows_per_scale * g->stride * size;
+        if (g->dtype == EXAONE_F32) {
+            memcpy(to, from, runs * sizeof *to);
+        } else {
+            (g->dtype == EXAONE_F16 ? cpu->kernels.f16_to_f32 : cpu->kernels.bf16_to_f32)(to, from, runs);
         }
     }
 }
 
-/* Columns c .. c + n - 1 of up to 16 rows from o on. Rows that there are not: zeros, or what was there before. */
-static void fill_tile(const exaone_cpu *cpu, const exaone_matrix *w, size_t o, size_t c, size_t n, tile_scratch *s,
-                      exaone_q8_tile *to) {
-    size_t row_bytes = exaone_matrix_row_bytes(w), bytes = 0, before = 0, stride = row_bytes;
+/* Scales and zero points of columns c .. c + n - 1. */
+static void groups_of_i4(const exaone_matrix *w, size_t o, size_t c, size_t n, const float *scales, exaone_q8_tile *to,
+                         uint8_t (*zero)[EXAONE_TILE_OUTPUTS]) {
+    const exaone_scales *s = &w->scales;
+    size_t cols = s->cols_per_scale, runs = (w->in_features - 1) / cols + 1;
     size_t n_rows = w->out_features - o < EXAONE_TILE_OUTPUTS ? w->out_features - o : EXAONE_TILE_OUTPUTS;
-    exaone_q8_weights parts = {s->q[0], s->scale[0], NULL, 32};
-    if (w->dtype == EXAONE_I4) {
-        for (size_t r = 0; r < n_rows; r++) {
-            part_of_i4(cpu, w, o + r, c, n, s->q[r], s->scale[r]);
+    for (size_t g = 0; g < n / 32; g++) {
+        size_t run = (c + 32 * g) / cols;
+        if (g > 0 && run == (c + 32 * g - 32) / cols) {
+            memcpy(to->scale[g], to->scale[g - 1], sizeof to->scale[g]);
+            memcpy(zero[g], zero[g - 1], sizeof zero[g]);
+            continue;
         }
-        cpu->kernels.interleave(to, &parts, n);
+        for (size_t i = 0; i < n_rows; i++) {
+            size_t r = s->first_row + o + i;
+            to->scale[g][i] = scales[i * runs + run];
+            zero[g][i] =
+                (uint8_t)(s->zero_points ? (uint32_t)s->zero_points[r / 8 * s->stride + run] >> 4 * (r % 8) & 15 : 8);
+        }
+    }
+}
+
+/* The bytes of a part of up to 16 rows, with rows of zeros when the matrix ends before; *stride: from row to row. */
+static const uint8_t *sixteen_rows(const exaone_matrix *w, size_t o, size_t before, size_t bytes, tile_scratch *s,
+                                   size_t *stride) {
+    *stride = exaone_matrix_row_bytes(w);
+    const uint8_t *from = (const uint8_t *)w->data + o * *stride + before;
+    if (w->out_features - o >= EXAONE_TILE_OUTPUTS) {
+        return from;
+    }
+    memset(s->rows, 0, sizeof s->rows);
+    for (size_t r = 0; r < w->out_features - o; r++) {
+        memcpy(s->rows[r], from + r * *stride, bytes);
+    }
+    *stride = PART_BYTES;
+    return s->rows[0];
+}
+
+/* Columns c .. c + n - 1 of up to 16 rows from o on; rows that there are not hold anything. scales: of an I4 matrix. */
+static void fill_tile(const exaone_cpu *cpu, const exaone_matrix *w, size_t o, size_t c, size_t n, const float *scales,
+                      tile_scratch *s, exaone_q8_tile *to) {
+    size_t before = c / 2, bytes = n / 2, stride;
+    if (w->dtype == EXAONE_I4) {
+        uint8_t zero[EXAONE_TILE_COLUMNS / 32][EXAONE_TILE_OUTPUTS] = {{0}};
+        groups_of_i4(w, o, c, n, scales, to, zero);
+        const uint8_t *rows = sixteen_rows(w, o, before, bytes, s, &stride);
+        cpu->kernels.unpack_tile_i4(to, rows, stride, n, zero[0]);
         return;
     }
     bool whole = exaone_dtype_row_bytes(w->dtype, c, &before) && exaone_dtype_row_bytes(w->dtype, n, &bytes);
     assert(whole && bytes <= PART_BYTES);
     (void)whole;
-    const uint8_t *from = (const uint8_t *)w->data + o * row_bytes + before;
-    exaone_unpack_tile_fn *fn = cpu->kernels.unpack_tile[w->dtype];
-    if (!fn) {
-        for (size_t r = 0; r < n_rows; r++) {
-            cpu->kernels.unpack[w->dtype](from + r * row_bytes, n, s->q[r], s->scale[r], s->min[r]);
-        }
-        parts.min = exaone_blocks_have_min(w->dtype) ? s->min[0] : NULL;
-        parts.group = exaone_blocks_group(w->dtype);
-        cpu->kernels.interleave(to, &parts, n);
-        return;
-    }
-    if (n_rows < EXAONE_TILE_OUTPUTS) {
-        memset(s->rows, 0, sizeof s->rows);
-        for (size_t r = 0; r < n_rows; r++) {
-            memcpy(s->rows[r], from + r * row_bytes, bytes);
-        }
-        from = s->rows[0];
-        stride = PART_BYTES;
-    }
-    fn(to, from, stride, n);
+    const uint8_t *rows = sixteen_rows(w, o, before, bytes, s, &stride);
+    cpu->kernels.unpack_tile[w->dtype](to, rows, stride, n);
 }
 
 /* The part of 32 rows that is wanted some products after the one at byte `done` of each row: AHEAD bytes later, or in the
@@ -227,14 +240,19 @@ static void tile_part(void *arg, int worker, size_t begin, size_t end) {
     const exaone_matrix *w = j->w;
     const exaone_cpu *cpu = j->cpu;
     tile_scratch *s = cpu->tile_scratch + worker;
+    float *values = scratch_of(cpu, worker).values; /* 4 max_features numbers; scales: at most a 32nd per row */
+    float *scales[2] = {values, values + EXAONE_TILE_OUTPUTS * (cpu->max_features / 32)};
     size_t n_in = w->in_features, n_out = w->out_features, group = tile_group(w), row_bytes = exaone_matrix_row_bytes(w);
     for (size_t o = begin * TILE_PAIR; o < end * TILE_PAIR && o < n_out; o += TILE_PAIR) {
+        size_t halves = n_out - o > EXAONE_TILE_OUTPUTS ? 2 : 1;
         memset(s->acc, 0, j->n * sizeof s->acc[0]);
+        for (size_t half = 0; half < halves && w->dtype == EXAONE_I4; half++) {
+            scales_of_rows(cpu, w, o + half * EXAONE_TILE_OUTPUTS, scales[half]);
+        }
         for (size_t c = 0; c < n_in; c += EXAONE_TILE_COLUMNS) {
             size_t n = n_in - c < EXAONE_TILE_COLUMNS ? n_in - c : EXAONE_TILE_COLUMNS;
-            fill_tile(cpu, w, o, c, n, s, &s->tiles[0]);
-            if (n_out - o > EXAONE_TILE_OUTPUTS) {
-                fill_tile(cpu, w, o + EXAONE_TILE_OUTPUTS, c, n, s, &s->tiles[1]);
+            for (size_t half = 0; half < halves; half++) {
+                fill_tile(cpu, w, o + half * EXAONE_TILE_OUTPUTS, c, n, scales[half], s, &s->tiles[half]);
             }
             exaone_q8_fetch next = fetch_of(w, o, row_bytes * c / n_in, row_bytes * n / n_in);
             const exaone_q8_panel *x = cpu->panels + c / EXAONE_TILE_COLUMNS * j->n;

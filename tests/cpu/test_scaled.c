@@ -234,6 +234,8 @@ static void products(void **state) {
                         assert_true(exact ? same(a, b) : fabs((double)a - (double)b) <= magnitude * (0.51 / 127 + 1e-5));
                     }
                 }
+                be->matmul(be, want, f->n_out, x + 5 * f->n_in, &d.m, 1);
+                assert_memory_equal(want, got + 5 * f->n_out, f->n_out * sizeof *got); /* alone as among others */
                 int32_t ids[] = {(int32_t)f->n_out - 1, 0};
                 be->embed(be, got, &d.m, ids, 2);
                 assert_memory_equal(got, values + (f->n_out - 1) * f->n_in, f->n_in * sizeof *got);

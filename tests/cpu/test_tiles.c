@@ -129,27 +129,18 @@ static void tiles_of(const exaone_kernels *k) {
             for (size_t i = 0; i < 15 * stride + bytes; i++) {
                 rows[i] = (uint8_t)next(); /* any bits, NaN scales too */
             }
-            exaone_q8_weights all = {q, scale, exaone_blocks_have_min(dtype) ? min : NULL, exaone_blocks_group(dtype)};
+            float *mins = exaone_blocks_have_min(dtype) ? min : NULL;
             for (size_t r = 0; r < 16; r++) {
                 exaone_blocks_unpacker(dtype)(rows + r * stride, n, q + 256 * r, scale + 16 * r, min + 16 * r);
             }
-            for (int special = 0; special < 2; special++) {
-                if (special && !k->unpack_tile[type]) {
-                    continue;
-                }
-                memset(t, 0x5a, sizeof *t);
-                if (special) {
-                    k->unpack_tile[type](t, rows, stride, n);
-                } else {
-                    k->interleave(t, &all, n);
-                }
-                int offset = special ? k->tile_offset[type] : all.min ? 0 : 128;
-                for (size_t r = 0; r < 16; r++) {
-                    exaone_q8_weights one = {q + 256 * r, scale + 16 * r, all.min ? min + 16 * r : NULL, all.group};
-                    compare_tile(t, offset, r, &one, n);
-                }
-                assert_true(n == 256 || t->q[n / 4][0] == 0x5a);
+            memset(t, 0x5a, sizeof *t);
+            k->unpack_tile[type](t, rows, stride, n);
+            for (size_t r = 0; r < 16; r++) {
+                exaone_q8_weights one = {q + 256 * r, scale + 16 * r, mins ? mins + 16 * r : NULL,
+                                         exaone_blocks_group(dtype)};
+                compare_tile(t, k->tile_offset[type], r, &one, n);
             }
+            assert_true(n == 256 || t->q[n / 4][0] == 0x5a);
             free(rows);
         }
     }
@@ -159,9 +150,35 @@ static void tiles_of(const exaone_kernels *k) {
     free(min);
 }
 
+static void tiles_of_i4(const exaone_kernels *k) {
+    exaone_q8_tile *t = need(1, sizeof *t);
+    for (size_t n = 32; n <= 256; n += 32) {
+        size_t stride = n / 2 + n % 5;
+        uint8_t zero[8 * 16], *rows = malloc(15 * stride + n / 2);
+        for (size_t i = 0; i < 15 * stride + n / 2; i++) {
+            rows[i] = (uint8_t)next();
+        }
+        for (size_t i = 0; i < sizeof zero; i++) {
+            zero[i] = (uint8_t)(next() % 16);
+        }
+        memset(t, 0x5a, sizeof *t);
+        k->unpack_tile_i4(t, rows, stride, n, zero);
+        for (size_t r = 0; r < 16; r++) {
+            for (size_t c = 0; c < n; c++) {
+                int u = rows[r * stride + c / 2] >> (c % 2 ? 4 : 0) & 15;
+                assert_int_equal(t->q[c / 4][4 * r + c % 4] - k->tile_offset[EXAONE_I4], u - zero[c / 32 * 16 + r]);
+            }
+        }
+        assert_true(n == 256 || t->q[n / 4][0] == 0x5a);
+        free(rows);
+    }
+    free(t);
+}
+
 static void tiles(void **state) {
     (void)state;
     each_level(tiles_of);
+    each_level(tiles_of_i4);
 }
 
 /* One chain per output: for each group of 32, at most 2 roundings of a partial dot, 1 of its sum and 2 of mins, each at most

@@ -121,6 +121,23 @@ static void unpack_q5_1(exaone_q8_tile *to, const uint8_t *rows, size_t stride, 
     }
 }
 
+/* Columns 2k and 2k + 1 are the halves of byte k: u - zero + 15. */
+static void unpack_tile_i4(exaone_q8_tile *to, const uint8_t *rows, size_t stride, size_t n, const uint8_t *zero) {
+    const __m512i first = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 0, 1, 1, 4, 4, 5, 5, 8, 8, 9, 9, 12, 12, 13, 13));
+    const __m512i second = _mm512_broadcast_i32x4(_mm_setr_epi8(2, 2, 3, 3, 6, 6, 7, 7, 10, 10, 11, 11, 14, 14, 15, 15));
+    const __m512i even = _mm512_set1_epi16(0xff);
+    for (size_t g = 0; g < n / 32; g++, zero += EXAONE_TILE_OUTPUTS) {
+        __m512i q[4], add = _mm512_sub_epi32(_mm512_set1_epi32(15), _mm512_cvtepu8_epi32(exaone_load16(zero)));
+        add = _mm512_mullo_epi32(add, _mm512_set1_epi32(0x01010101));
+        exaone_quads(q, rows + 16 * g, stride);
+        EACH(i, 8) {
+            __m512i twice = _mm512_shuffle_epi8(q[i / 2], i % 2 ? second : first); /* each byte for both of its columns */
+            __m512i u = _mm512_ternarylogic_epi32(even, twice, _mm512_srli_epi16(twice, 4), 0xca);
+            _mm512_store_si512(to->q[8 * g + i], _mm512_add_epi8(bytes_and(u, 15), add));
+        }
+    }
+}
+
 /* ---- IQ4_NL, IQ4_XS, MXFP4 -----------------------------------------------------------------------------------------------
  */
 
@@ -344,6 +361,8 @@ void exaone_kernels_avx512vnni_unpack(exaone_kernels *k) {
         {EXAONE_Q2_K, 0, unpack_q2_k},       {EXAONE_Q3_K, 4, unpack_q3_k},       {EXAONE_Q4_K, 0, unpack_q4_k},
         {EXAONE_Q6_K, 32, unpack_q6_k},
     };
+    k->unpack_tile_i4 = unpack_tile_i4;
+    k->tile_offset[EXAONE_I4] = 15;
     for (size_t i = 0; i < sizeof FORMS / sizeof *FORMS; i++) {
         k->unpack_tile[FORMS[i].type] = FORMS[i].fn;
         k->tile_offset[FORMS[i].type] = FORMS[i].offset;
