@@ -146,6 +146,8 @@ enum {
 typedef struct exaone_tile_scratch {
     exaone_q8_tile tiles[2];
     float acc[EXAONE_CPU_ROWS][TILE_PAIR];
+    int8_t q[EXAONE_TILE_OUTPUTS][EXAONE_TILE_COLUMNS]; /* rows taken apart */
+    float scale[EXAONE_TILE_OUTPUTS][EXAONE_TILE_COLUMNS / 16], min[EXAONE_TILE_OUTPUTS][EXAONE_TILE_COLUMNS / 16];
     uint8_t rows[EXAONE_TILE_OUTPUTS][PART_BYTES]; /* the last rows of a matrix, filled up to 16 with zeros */
 } tile_scratch;
 
@@ -209,10 +211,51 @@ static const uint8_t *sixteen_rows(const exaone_matrix *w, size_t o, size_t befo
     return s->rows[0];
 }
 
+/* Columns c .. c + n - 1 of row o of an I4 matrix: as unpack_i4. */
+static void part_of_i4(const exaone_cpu *cpu, const exaone_matrix *w, size_t o, size_t c, size_t n, int8_t *q,
+                       float *scale) {
+    const uint8_t *row = (const uint8_t *)w->data + o * exaone_matrix_row_bytes(w);
+    size_t cols = w->scales.cols_per_scale;
+    for (size_t i = 0; i < n;) {
+        float s;
+        uint8_t zero;
+        size_t left = cols - (c + i) % cols, run = left < n - i ? left : n - i;
+        exaone_matrix_scales(w, o, (c + i) / cols, 1, &s, &zero);
+        cpu->kernels.unpack_i4(q + i, row + (c + i) / 2, run, zero);
+        for (size_t end = i + run; i < end; i += 32) {
+            scale[i / 32] = s;
+        }
+    }
+}
+
+/* The same for levels that have no maker of tiles for the type: row by row. */
+static void fill_by_rows(const exaone_cpu *cpu, const exaone_matrix *w, size_t o, size_t c, size_t n, tile_scratch *s,
+                         exaone_q8_tile *to) {
+    bool has_min = !is_scaled(w) && exaone_blocks_have_min(w->dtype);
+    exaone_q8_weights parts = {s->q[0], s->scale[0], has_min ? s->min[0] : NULL, tile_group(w)};
+    size_t row_bytes = exaone_matrix_row_bytes(w), before = 0;
+    bool whole = w->dtype == EXAONE_I4 || exaone_dtype_row_bytes(w->dtype, c, &before);
+    assert(whole);
+    (void)whole;
+    for (size_t r = 0; r < EXAONE_TILE_OUTPUTS && o + r < w->out_features; r++) {
+        if (w->dtype == EXAONE_I4) {
+            part_of_i4(cpu, w, o + r, c, n, s->q[r], s->scale[r]);
+        } else {
+            const uint8_t *from = (const uint8_t *)w->data + (o + r) * row_bytes + before;
+            cpu->kernels.unpack[w->dtype](from, n, s->q[r], s->scale[r], s->min[r]);
+        }
+    }
+    cpu->kernels.interleave(to, &parts, n);
+}
+
 /* Columns c .. c + n - 1 of up to 16 rows from o on; rows that there are not hold anything. scales: of an I4 matrix. */
 static void fill_tile(const exaone_cpu *cpu, const exaone_matrix *w, size_t o, size_t c, size_t n, const float *scales,
                       tile_scratch *s, exaone_q8_tile *to) {
     size_t before = c / 2, bytes = n / 2, stride;
+    if (w->dtype == EXAONE_I4 ? !cpu->kernels.unpack_tile_i4 : !cpu->kernels.unpack_tile[w->dtype]) {
+        fill_by_rows(cpu, w, o, c, n, s, to);
+        return;
+    }
     if (w->dtype == EXAONE_I4) {
         uint8_t zero[EXAONE_TILE_COLUMNS / 32][EXAONE_TILE_OUTPUTS] = {{0}};
         groups_of_i4(w, o, c, n, scales, to, zero);

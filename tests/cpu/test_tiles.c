@@ -129,18 +129,27 @@ static void tiles_of(const exaone_kernels *k) {
             for (size_t i = 0; i < 15 * stride + bytes; i++) {
                 rows[i] = (uint8_t)next(); /* any bits, NaN scales too */
             }
-            float *mins = exaone_blocks_have_min(dtype) ? min : NULL;
+            exaone_q8_weights all = {q, scale, exaone_blocks_have_min(dtype) ? min : NULL, exaone_blocks_group(dtype)};
             for (size_t r = 0; r < 16; r++) {
                 exaone_blocks_unpacker(dtype)(rows + r * stride, n, q + 256 * r, scale + 16 * r, min + 16 * r);
             }
-            memset(t, 0x5a, sizeof *t);
-            k->unpack_tile[type](t, rows, stride, n);
-            for (size_t r = 0; r < 16; r++) {
-                exaone_q8_weights one = {q + 256 * r, scale + 16 * r, mins ? mins + 16 * r : NULL,
-                                         exaone_blocks_group(dtype)};
-                compare_tile(t, k->tile_offset[type], r, &one, n);
+            for (int special = 0; special < 2; special++) {
+                if (special && !k->unpack_tile[type]) {
+                    continue;
+                }
+                memset(t, 0x5a, sizeof *t);
+                if (special) {
+                    k->unpack_tile[type](t, rows, stride, n);
+                } else {
+                    k->interleave(t, &all, n);
+                }
+                int offset = special ? k->tile_offset[type] : all.min ? 0 : 128;
+                for (size_t r = 0; r < 16; r++) {
+                    exaone_q8_weights one = {q + 256 * r, scale + 16 * r, all.min ? min + 16 * r : NULL, all.group};
+                    compare_tile(t, offset, r, &one, n);
+                }
+                assert_true(n == 256 || t->q[n / 4][0] == 0x5a);
             }
-            assert_true(n == 256 || t->q[n / 4][0] == 0x5a);
             free(rows);
         }
     }
@@ -151,6 +160,9 @@ static void tiles_of(const exaone_kernels *k) {
 }
 
 static void tiles_of_i4(const exaone_kernels *k) {
+    if (!k->unpack_tile_i4) {
+        return;
+    }
     exaone_q8_tile *t = need(1, sizeof *t);
     for (size_t n = 32; n <= 256; n += 32) {
         size_t stride = n / 2 + n % 5;

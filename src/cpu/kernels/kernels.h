@@ -104,8 +104,8 @@ typedef void exaone_unpack_tile_fn(exaone_q8_tile *to, const uint8_t *rows, size
     K(dot_tiles, void,                                                                                                   \
       (float *acc, const exaone_q8_panel *x, size_t n_rows, const exaone_q8_tile *w, size_t n, size_t group, int offset, \
        const exaone_q8_fetch *next))                                                                                     \
-    /* n columns of 16 rows of I4, `stride` bytes apart; zero [n / 32, 16] */                                            \
-    K(unpack_tile_i4, void, (exaone_q8_tile * to, const uint8_t *rows, size_t stride, size_t n, const uint8_t *zero))
+    /* 16 rows taken apart, 256 bytes, 16 scales and 16 mins apart, as a tile of offset 128, or 0 when there are mins */ \
+    K(interleave, void, (exaone_q8_tile * to, const exaone_q8_weights *rows, size_t n))
 
 /* Kernels of types with scales in other tensors (tensor/matrix.h), for a run of n elements with one scale; the same bits at
  * every level. The run of an I4 row starts at a byte (an even column). */
@@ -136,7 +136,9 @@ typedef struct exaone_kernels {
     EXAONE_KERNELS_CACHED(K)
     EXAONE_KERNELS_TILES(K)
 #undef K
-    exaone_unpack_tile_fn *unpack_tile[EXAONE_DTYPE_COUNT]; /* of every block type */
+    exaone_unpack_tile_fn *unpack_tile[EXAONE_DTYPE_COUNT]; /* or NULL, then: unpack and interleave */
+    /* n columns of 16 rows of I4, `stride` bytes apart; zero [n / 32, 16]; or NULL */
+    void (*unpack_tile_i4)(exaone_q8_tile *to, const uint8_t *rows, size_t stride, size_t n, const uint8_t *zero);
     uint8_t tile_offset[EXAONE_DTYPE_COUNT];
     exaone_unpack_fn *unpack[EXAONE_DTYPE_COUNT]; /* of block types; the same bits at every level */
 } exaone_kernels;

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "cpu/kernels/avx2/lanes.h"
+#include "cpu/kernels/avx512vnni/quads.h"
 
 /* ---- activations ---------------------------------------------------------------------------------------------------------
  */
@@ -173,8 +174,33 @@ static void dot_tiles(float *acc, const exaone_q8_panel *x, size_t n_rows, const
     }
 }
 
+/* ---- any type ------------------------------------------------------------------------------------------------------------
+ */
+
+static void interleave(exaone_q8_tile *to, const exaone_q8_weights *rows, size_t n) {
+    const __m512i flip = _mm512_set1_epi8(rows->min ? 0 : -128); /* q + 128 */
+    for (size_t c = 0; c < n; c += 16) {
+        __m512i q[4];
+        exaone_quads(q, (const uint8_t *)rows->q + c, EXAONE_TILE_COLUMNS);
+        EACH(i, 4) {
+            _mm512_store_si512(to->q[c / 4 + i], _mm512_xor_si512(q[i], flip));
+        }
+    }
+    for (size_t g = 0; g < n / rows->group; g++) {
+        for (size_t o = 0; o < 16; o++) {
+            to->scale[g][o] = rows->scale[16 * o + g];
+            to->min[g][o] = rows->min ? rows->min[16 * o + g] : 0;
+        }
+    }
+}
+
 void exaone_kernels_avx512vnni(exaone_kernels *k) {
-    k->panels_q8 = panels_q8;
-    k->dot_tiles = dot_tiles;
+#define K(name, result, args) k->name = name;
+    EXAONE_KERNELS_TILES(K)
+#undef K
+    for (int type = 0; type < EXAONE_DTYPE_COUNT; type++) {
+        k->tile_offset[type] =
+            exaone_blocks_group((exaone_dtype)type) && exaone_blocks_have_min((exaone_dtype)type) ? 0 : 128;
+    }
 }
 #endif
