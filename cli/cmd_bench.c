@@ -371,9 +371,19 @@ static int write_files(const bench_options *o, const exaone_synthetic_options *s
     return CLI_OK;
 }
 
+/* Is a picture or video among the items, or loading, which has both files? */
+static bool needs_vision(const bench *b) {
+    bool needs = b->o->write != NULL;
+    for (size_t i = 0; i < b->r.n_items; i++) {
+        needs = needs || b->items[i].kind == BENCH_VISION || b->items[i].kind == BENCH_LOAD;
+    }
+    return needs;
+}
+
 static int run_synthetic(bench *b) {
     const bench_options *o = b->o;
-    exaone_synthetic_options s = {.type = o->type, .layers = (int)o->layers, .stop = interrupted};
+    exaone_synthetic_options s = {
+        .type = o->type, .layers = (int)o->layers, .no_vision = !needs_vision(b), .stop = interrupted};
     exaone_error err = {0};
     exaone_synthetic *made;
     if (!room_for(o, &s, &b->r.size)) {

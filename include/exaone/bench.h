@@ -52,6 +52,7 @@ typedef bool exaone_bench_stop_fn(void *ctx);
 typedef struct exaone_synthetic_options {
     const char *type;           /* of the text weights: a name of exaone_quantize_types; NULL: Q4_K_M */
     int layers;                 /* 1 .. 64 decoder layers; 0: 64 */
+    bool no_vision;             /* leave out the vision tower: only a text file */
     bool no_tokenizer;          /* leave out the made-up tokenizer of 153,600 entries */
     exaone_bench_stop_fn *stop; /* asked before each tensor; NULL: nobody */
     void *ctx;                  /* of stop */
@@ -79,9 +80,9 @@ EXAONE_API EXAONE_MUST_USE exaone_status exaone_synthetic_open(const exaone_synt
                                                                exaone_synthetic **out, exaone_error *err);
 EXAONE_API void exaone_synthetic_close(exaone_synthetic *s);               /* NULL is fine */
 EXAONE_API const char *exaone_synthetic_path(const exaone_synthetic *s);   /* of the text weights */
-EXAONE_API const char *exaone_synthetic_mmproj(const exaone_synthetic *s); /* of the vision tower */
-/* The same as two files. A file that is there already is EXAONE_ERR_ARGUMENT unless `force`; `mmproj` may be NULL: only the
- * text file. */
+EXAONE_API const char *exaone_synthetic_mmproj(const exaone_synthetic *s); /* of the vision tower; NULL with no_vision */
+/* The same as two files. A file that is there already is EXAONE_ERR_ARGUMENT unless `force`; `mmproj` may be NULL: as
+ * with no_vision. */
 EXAONE_API EXAONE_MUST_USE exaone_status exaone_synthetic_write(const exaone_synthetic_options *options, const char *path,
                                                                 const char *mmproj, bool force, exaone_error *err);
 

@@ -237,7 +237,7 @@ exaone_status exaone_synthetic_measure(const exaone_synthetic_options *o, exaone
     if (status == EXAONE_OK) {
         status = write_file(&m, false, NULL, false, &out->text_bytes, err);
     }
-    if (status == EXAONE_OK) {
+    if (status == EXAONE_OK && !(o && o->no_vision)) {
         status = write_file(&m, true, NULL, false, &out->mmproj_bytes, err);
     }
     if (status == EXAONE_OK) {
@@ -274,7 +274,7 @@ exaone_status exaone_synthetic_write(const exaone_synthetic_options *o, const ch
     if (status == EXAONE_OK) {
         status = write_file(&m, false, path, force, NULL, err);
     }
-    if (status == EXAONE_OK && mmproj) {
+    if (status == EXAONE_OK && mmproj && !(o && o->no_vision)) {
         status = write_file(&m, true, mmproj, force, NULL, err);
     }
     close_maker(&m);
@@ -285,6 +285,7 @@ exaone_status exaone_synthetic_write(const exaone_synthetic_options *o, const ch
 
 struct exaone_synthetic {
     int fd[2]; /* memory files: text, mmproj; -1: none */
+    bool vision;
     char path[2][64];
 };
 
@@ -296,8 +297,9 @@ exaone_status exaone_synthetic_open(const exaone_synthetic_options *o, exaone_sy
         return exaone_fail_memory(err, "a synthetic model", sizeof *s);
     }
     s->fd[0] = s->fd[1] = -1;
+    s->vision = !(o && o->no_vision);
     exaone_status status = EXAONE_OK;
-    for (size_t i = 0; i < 2 && status == EXAONE_OK; i++) {
+    for (size_t i = 0; i < (s->vision ? 2 : 1) && status == EXAONE_OK; i++) {
         s->fd[i] = memfd_create(names[i], MFD_CLOEXEC);
         if (s->fd[i] < 0) {
             status = exaone_fail(err, EXAONE_ERR_IO, "the system makes no file in memory: %s", strerror(errno));
@@ -329,5 +331,5 @@ const char *exaone_synthetic_path(const exaone_synthetic *s) {
 }
 
 const char *exaone_synthetic_mmproj(const exaone_synthetic *s) {
-    return s->path[1];
+    return s->vision ? s->path[1] : NULL;
 }
