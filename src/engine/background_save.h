@@ -15,6 +15,6 @@ void exaone_saver_end(exaone_saver *saver);
 
 /* Does exaone_prefix_save with the timeline as it stands, soon. Does not wait: when four timelines wait already, or without
  * memory, it is left out. One thread at a time. */
-void exaone_saver_put(exaone_saver *saver, const exaone_prefix *prefix, const exaone_sequence *s);
+void exaone_saver_put(exaone_saver *saver, const exaone_prefix *prefix, const exaone_sequence *seq);
 
 #endif
