@@ -42,10 +42,6 @@ typedef struct {
     exaone_operand keys_t, values; /* [head_dim, end - start], [end - start, head_dim] */
 } block;
 
-static size_t type_size(exaone_dtype type) {
-    return type == EXAONE_F32 ? sizeof(float) : sizeof(uint16_t);
-}
-
 /* n_rows rows of n numbers as F32 in scratch memory. */
 static void widen(const exaone_kernels *k, exaone_operand *m, float *scratch, size_t n_rows, size_t n) {
     size_t run = m->stride == n ? n_rows * n : n; /* numbers behind each other */
@@ -69,14 +65,15 @@ static block block_at(const exaone_kernels *k, const exaone_kv *kv, size_t head_
         k->transpose(scratch->keys_t, EXAONE_KV_PAGE, scratch->rows, head_dim, n, head_dim);
         b.keys_t = (exaone_operand){scratch->keys_t, EXAONE_F32, EXAONE_KV_PAGE};
     } else {
-        b.keys_t = (exaone_operand){keys + (kv_head * numbers + place) * type_size(kv->k_type), kv->k_type, EXAONE_KV_PAGE};
+        b.keys_t = (exaone_operand){keys + (kv_head * numbers + place) * exaone_operand_size(kv->k_type), kv->k_type,
+                                    EXAONE_KV_PAGE};
     }
     if (kv->v_type == EXAONE_Q8_0) {
         k->q8_0_to_f32(scratch->values, values + (kv_head * EXAONE_KV_PAGE + place) * q8_row, n * head_dim);
         b.values = (exaone_operand){scratch->values, EXAONE_F32, head_dim};
     } else {
-        b.values =
-            (exaone_operand){values + (kv_head * numbers + place * head_dim) * type_size(kv->v_type), kv->v_type, head_dim};
+        b.values = (exaone_operand){values + (kv_head * numbers + place * head_dim) * exaone_operand_size(kv->v_type),
+                                    kv->v_type, head_dim};
     }
     if (n_queries > NARROW_QUERIES && b.keys_t.type != EXAONE_F32) {
         widen(k, &b.keys_t, scratch->keys_t, head_dim, n);
@@ -330,7 +327,7 @@ static void narrow(const exaone_kernels *k, exaone_dtype type, void *to, const f
 
 /* One value, or a key of Q8_0: a row of its own. */
 static void store_row(const exaone_kernels *k, exaone_dtype type, void *page, size_t row, const float *x, size_t head_dim) {
-    size_t bytes = type == EXAONE_Q8_0 ? head_dim / 32 * 34 : head_dim * type_size(type);
+    size_t bytes = type == EXAONE_Q8_0 ? head_dim / 32 * 34 : head_dim * exaone_operand_size(type);
     narrow(k, type, (uint8_t *)page + row * bytes, x, head_dim);
 }
 

@@ -4,8 +4,12 @@
 #include <math.h>
 #include <string.h>
 
+size_t exaone_operand_size(exaone_dtype type) {
+    return type == EXAONE_F32 ? sizeof(float) : sizeof(uint16_t);
+}
+
 exaone_operand exaone_operand_at(exaone_operand m, size_t element) {
-    m.data = (const uint8_t *)m.data + element * (m.type == EXAONE_F32 ? sizeof(float) : sizeof(uint16_t));
+    m.data = (const uint8_t *)m.data + element * exaone_operand_size(m.type);
     return m;
 }
 

@@ -36,6 +36,7 @@ typedef struct exaone_operand {
     exaone_dtype type;
     size_t stride;
 } exaone_operand;
+size_t exaone_operand_size(exaone_dtype type);                      /* bytes of a number */
 exaone_operand exaone_operand_at(exaone_operand m, size_t element); /* from that element on */
 
 /* Most queries of one tile. */

@@ -143,12 +143,7 @@ static const int32_t *stop_ids(const exaone_engine *e, const exaone_draft_option
 bool exaone_generate_stops(const exaone_engine *e, const exaone_draft_options *o, int32_t id) {
     size_t n;
     const int32_t *ids = stop_ids(e, o, &n);
-    for (size_t i = 0; i < n; i++) {
-        if (id == ids[i]) {
-            return true;
-        }
-    }
-    return false;
+    return exaone_step_holds(ids, n, id);
 }
 
 void exaone_generate_verify(exaone_sequence *seq, exaone_sampler *sampler, const int32_t *drafts, size_t n, size_t n_rows,

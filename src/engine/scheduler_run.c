@@ -250,15 +250,6 @@ static void admit(exaone_scheduler *s) {
 
 /* ---- tokens ---- */
 
-static bool is_stop(const exaone_request *r, int32_t id) {
-    for (size_t i = 0; i < r->n_stop_ids; i++) {
-        if (r->stop_ids[i] == id) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Gives a token to the caller; false: the request has ended. */
 static bool deliver(exaone_scheduler *s, exaone_slot *slot, int32_t id, const float *logits) {
     exaone_request *r = slot->request;
@@ -266,7 +257,8 @@ static bool deliver(exaone_scheduler *s, exaone_slot *slot, int32_t id, const fl
         finish_cancelled(s, slot);
         return false;
     }
-    exaone_generated g = {.id = id, .index = r->reply.n_tokens, .stops = is_stop(r, id), .logits = logits};
+    exaone_generated g = {
+        .id = id, .index = r->reply.n_tokens, .stops = exaone_step_holds(r->stop_ids, r->n_stop_ids, id), .logits = logits};
     if (r->reply.n_tokens++ == 0) {
         r->reply.first_seconds = exaone_scheduler_clock() - r->submitted;
     }

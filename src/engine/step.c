@@ -306,9 +306,7 @@ static void choose_drafts(exaone_step *st, exaone_step_drafts *d, size_t n_draft
     for (size_t i = 0; i < n_drafts; i++) {
         if (d[i].n > k) {
             d[i].ids[k] = first_maximum(st->logits + n++ * vocab, vocab);
-            for (size_t s = 0; s < d[i].n_stop_ids && !d[i].stops; s++) {
-                d[i].stops = d[i].ids[k] == d[i].stop_ids[s];
-            }
+            d[i].stops = exaone_step_holds(d[i].stop_ids, d[i].n_stop_ids, d[i].ids[k]);
             d[i].n = d[i].stops ? k + 1 : d[i].n;
         }
     }

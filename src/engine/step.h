@@ -55,6 +55,14 @@ typedef struct exaone_step_drafts {
     bool stops;                    /* out: the last is one of stop_ids */
 } exaone_step_drafts;
 
+/* Whether a list of ids holds one. */
+static inline bool exaone_step_holds(const int32_t *ids, size_t n, int32_t id) {
+    while (n > 0 && ids[n - 1] != id) {
+        n--;
+    }
+    return n > 0;
+}
+
 /* Runs the draft module for all sequences together: one pass per draft. Timelines and logits stay as they are. The rows of
  * the first pass (each sequence's waiting entries) must fit max_rows, the sequences max_logits. */
 EXAONE_MUST_USE exaone_status exaone_step_draft(exaone_step *step, exaone_step_drafts *drafts, size_t n_drafts,

@@ -1,5 +1,6 @@
 /* The ladder: plain C first, then each level that the machine has replaces what it improves. */
 #include <assert.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "cpu/kernels/kernels.h"
@@ -64,6 +65,13 @@ static void fill_dotprod(exaone_kernels *k) {
     exaone_kernels_dotprod_tiles(k);
 }
 #endif
+
+void exaone_kernels_interleaved_offsets(exaone_kernels *k) {
+    for (int type = 0; type < EXAONE_DTYPE_COUNT; type++) {
+        bool has_min = exaone_blocks_group((exaone_dtype)type) && exaone_blocks_have_min((exaone_dtype)type);
+        k->tile_offset[type] = has_min ? 0 : 128;
+    }
+}
 
 static int always(void) {
     return 1;

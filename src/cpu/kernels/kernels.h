@@ -159,6 +159,8 @@ void exaone_kernels_avx2_unpack(exaone_kernels *k);
 void exaone_kernels_avx2_scaled(exaone_kernels *k);
 void exaone_kernels_avx2_cached(exaone_kernels *k);
 void exaone_kernels_avx512(exaone_kernels *k);
+/* tile_offset for tiles that `interleave` makes of any block type. */
+void exaone_kernels_interleaved_offsets(exaone_kernels *k);
 void exaone_kernels_avx512vnni(exaone_kernels *k);
 void exaone_kernels_avx512vnni_unpack(exaone_kernels *k);
 void exaone_kernels_neon(exaone_kernels *k); /* defined where the compiler targets aarch64 */

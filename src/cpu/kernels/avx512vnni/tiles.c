@@ -198,9 +198,6 @@ void exaone_kernels_avx512vnni(exaone_kernels *k) {
 #define K(name, result, args) k->name = name;
     EXAONE_KERNELS_TILES(K)
 #undef K
-    for (int type = 0; type < EXAONE_DTYPE_COUNT; type++) {
-        k->tile_offset[type] =
-            exaone_blocks_group((exaone_dtype)type) && exaone_blocks_have_min((exaone_dtype)type) ? 0 : 128;
-    }
+    exaone_kernels_interleaved_offsets(k);
 }
 #endif

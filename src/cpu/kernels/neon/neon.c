@@ -7,6 +7,7 @@
 #include <math.h>
 
 #include "base/half.h"
+#include "cpu/kernels/fours.h"
 #include "cpu/kernels/neon/lanes.h"
 
 static inline float32x4_t load_f32(const void *w, size_t i) {
@@ -87,38 +88,15 @@ static inline float32x4_t rest_f16(const void *w, size_t i, size_t n) {
             }                                                                                                               \
         }                                                                                                                   \
     }                                                                                                                       \
+    FOURS(type)                                                                                                             \
     static void matmul_##type(float *out, size_t out_stride, const float *x, size_t x_stride, size_t n_rows, const void *w, \
                               const float *bias, size_t n_out, size_t n_in) {                                               \
         size_t o = 0;                                                                                                       \
         for (; n_rows == 1 && o + 8 <= n_out; o += 8) { /* enough chains for the latency of an addition */                  \
             tile_##type(out, out_stride, x, x_stride, w, bias, o, n_in, 1, 8);                                              \
         }                                                                                                                   \
-        for (; o + 4 <= n_out; o += 4) { /* the weights of four outputs stay in the cache for all rows */                   \
-            for (size_t r = 0; r < n_rows;) {                                                                               \
-                float *to = out + r * out_stride;                                                                           \
-                const float *from = x + r * x_stride;                                                                       \
-                size_t left = n_rows - r, rows = left == 7 || left == 8 ? 4 : left < 6 ? left : 6;                          \
-                switch (rows) {                                                                                             \
-                    TILE_CASE(type, 1)                                                                                      \
-                    TILE_CASE(type, 2)                                                                                      \
-                    TILE_CASE(type, 3)                                                                                      \
-                    TILE_CASE(type, 4)                                                                                      \
-                    TILE_CASE(type, 5)                                                                                      \
-                    TILE_CASE(type, 6)                                                                                      \
-                }                                                                                                           \
-                r += rows;                                                                                                  \
-            }                                                                                                               \
-        }                                                                                                                   \
-        for (; o < n_out; o++) {                                                                                            \
-            for (size_t r = 0; r < n_rows; r++) {                                                                           \
-                tile_##type(out + r * out_stride, out_stride, x + r * x_stride, x_stride, w, bias, o, n_in, 1, 1);          \
-            }                                                                                                               \
-        }                                                                                                                   \
+        fours_##type(out, out_stride, x, x_stride, n_rows, w, bias, o, n_out, n_in);                                        \
     }
-#define TILE_CASE(type, count)                                                   \
-    case count:                                                                  \
-        tile_##type(to, out_stride, from, x_stride, w, bias, o, n_in, count, 4); \
-        break;
 TILE(f32)
 TILE(bf16)
 TILE(f16)
