@@ -8,22 +8,12 @@
 
 #include <cmocka.h>
 
+#include "../support/noise.h"
 #include "base/half.h"
 #include "base/rng.h"
 #include "cpu/kernels/kernels.h"
 
 enum { N = 1024, ROWS = 9 };
-
-static uint64_t seed = 42;
-
-static uint32_t next(void) {
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(seed >> 32);
-}
-
-static float uniform(void) {
-    return (float)((double)next() * 0x1p-31 - 1.0);
-}
 
 static void *need(size_t bytes) {
     void *p = malloc(bytes + 64);

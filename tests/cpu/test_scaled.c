@@ -8,24 +8,10 @@
 
 #include <cmocka.h>
 
+#include "../support/noise.h"
 #include "base/half.h"
 #include "cpu/cpu.h"
 #include "cpu/kernels/kernels.h"
-
-static uint64_t seed = 7;
-
-static uint32_t next(void) {
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(seed >> 32);
-}
-
-static float uniform(void) {
-    return (float)((double)next() * 0x1p-31 - 1.0);
-}
-
-static bool same(float a, float b) {
-    return (isnan(a) && isnan(b)) || exaone_f32_bits(a) == exaone_f32_bits(b);
-}
 
 static const float SCALES[] = {1, 0, -0.0f, -0.37f, 1e-38f, 1e-42f, 3e38f, INFINITY, NAN, 0.0123f};
 
@@ -288,6 +274,7 @@ static void scales_that_are_no_numbers(void **state) {
 }
 
 int main(void) {
+    seed = 7;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(kernels),
         cmocka_unit_test(rows),

@@ -8,25 +8,11 @@
 
 #include <cmocka.h>
 
+#include "../support/noise.h"
 #include "base/half.h"
 #include "base/mem.h"
 #include "cpu/cpu.h"
 #include "cpu/kernels/kernels.h"
-
-static uint64_t seed = 11;
-
-static uint32_t next(void) {
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(seed >> 32);
-}
-
-static float uniform(void) {
-    return (float)((double)next() * 0x1p-31 - 1.0);
-}
-
-static bool same(float a, float b) {
-    return (isnan(a) && isnan(b)) || exaone_f32_bits(a) == exaone_f32_bits(b);
-}
 
 static void *need(size_t n, size_t size) {
     void *p = exaone_mem_aligned(n, size);
@@ -414,6 +400,7 @@ static void matrices(void **state) {
 }
 
 int main(void) {
+    seed = 11;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(panels),
         cmocka_unit_test(tiles),
