@@ -279,6 +279,36 @@ static exaone_sequence *new_sequence(exaone_engine *e, size_t chunk) {
     return s;
 }
 
+/* Drafting ends at a stop id: the drafts up to it are those made without one, and nothing is drafted behind it. */
+static void test_drafts_end(void **state) {
+    (void)state;
+    exaone_error err = {0};
+    exaone_step step;
+    int32_t ids[60], all[EXAONE_MAX_DRAFT];
+    float *hidden = malloc((size_t)micro->config.hidden_size * sizeof *hidden);
+    fill(ids, 60, 5);
+    exaone_prompt p = {.ids = ids, .n_ids = 60};
+    assert_non_null(hidden);
+    assert_int_equal(exaone_step_init(&step, micro, 300, 1, EXAONE_MAX_DRAFT + 1, &err), EXAONE_OK);
+    exaone_sequence *s = new_sequence(micro, 300);
+    evaluate(s, &step, &p, 300);
+    draft_of(micro, s, &step, 9, all, hidden);
+    for (size_t k = 0; k < EXAONE_MAX_DRAFT; k++) {
+        size_t first = 0;
+        while (all[first] != all[k]) {
+            first++;
+        }
+        exaone_step_drafts d = {.seq = s, .next = 9, .n = EXAONE_MAX_DRAFT, .stop_ids = &all[k], .n_stop_ids = 1};
+        assert_int_equal(exaone_step_draft(&step, &d, 1, &err), EXAONE_OK);
+        assert_true(d.stops);
+        assert_int_equal(d.n, first + 1);
+        assert_memory_equal(d.ids, all, d.n * sizeof all[0]);
+    }
+    exaone_sequence_free(s);
+    exaone_step_release(&step);
+    free(hidden);
+}
+
 /* Logits, drafts and the draft module's hidden state are those of a cold evaluation of the same tokens. */
 static void same_as_cold(exaone_engine *e, exaone_sequence *s, exaone_step *step, const exaone_prompt *p) {
     size_t vocab = (size_t)e->config.vocab_size, hidden = (size_t)e->config.hidden_size;
@@ -707,10 +737,10 @@ static void test_append_behind(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_append_behind), cmocka_unit_test(test_limits),       cmocka_unit_test(test_auto),
-        cmocka_unit_test(test_marks),         cmocka_unit_test(test_distribution), cmocka_unit_test(test_roll_back),
-        cmocka_unit_test(test_reuse),         cmocka_unit_test(test_settings),     cmocka_unit_test(test_fork),
-        cmocka_unit_test(test_identity),
+        cmocka_unit_test(test_append_behind), cmocka_unit_test(test_drafts_end), cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_auto),          cmocka_unit_test(test_marks),      cmocka_unit_test(test_distribution),
+        cmocka_unit_test(test_roll_back),     cmocka_unit_test(test_reuse),      cmocka_unit_test(test_settings),
+        cmocka_unit_test(test_fork),          cmocka_unit_test(test_identity),
     };
     return cmocka_run_group_tests(tests, open_models, close_models);
 }
