@@ -1,5 +1,6 @@
 /* Loops at the processor's peak. Every turn feeds CHAINS independent accumulators, enough to hide the latency of an addition
- * on two ports. The multiplicands pass through an empty assembler statement each turn, so that no product leaves the loop.
+ * on two ports. The multiplicands pass through an empty assembler statement each turn, so that no product leaves the loop,
+ * and so does each accumulator before the first: the compiler would see that they are equal and keep a single one.
  *
  * MAC counts: one per lane and f32 fused multiply-add; 8-bit and bf16 as many as products are summed per instruction group
  * (AVX2 and AVX-512 without VNNI need three instructions: vpmaddubsw, vpmaddwd, vpaddd). */
@@ -59,7 +60,9 @@ static uint32_t scalar_int8(size_t turns) {
 
 __attribute__((target("avx2,fma"))) static uint32_t avx2_fma(size_t turns) {
     __m256 a = _mm256_set1_ps(0.5f), b = _mm256_set1_ps(1.0f);
-#define S(i) __m256 s##i = _mm256_setzero_ps();
+#define S(i)                           \
+    __m256 s##i = _mm256_setzero_ps(); \
+    __asm__ volatile("" : "+x"(s##i));
     CHAIN(S)
 #undef S
     for (size_t t = 0; t < turns; t++) {
@@ -76,7 +79,9 @@ __attribute__((target("avx2,fma"))) static uint32_t avx2_fma(size_t turns) {
 
 __attribute__((target("avx2"))) static uint32_t avx2_int8(size_t turns) {
     __m256i a = _mm256_set1_epi8(3), b = _mm256_set1_epi8(5), ones = _mm256_set1_epi16(1);
-#define S(i) __m256i s##i = _mm256_setzero_si256();
+#define S(i)                               \
+    __m256i s##i = _mm256_setzero_si256(); \
+    __asm__ volatile("" : "+x"(s##i));
     CHAIN(S)
 #undef S
     for (size_t t = 0; t < turns; t++) {
@@ -94,7 +99,9 @@ __attribute__((target("avx2"))) static uint32_t avx2_int8(size_t turns) {
 
 __attribute__((target("avx512f"))) static uint32_t avx512_fma(size_t turns) {
     __m512 a = _mm512_set1_ps(0.5f), b = _mm512_set1_ps(1.0f);
-#define S(i) __m512 s##i = _mm512_setzero_ps();
+#define S(i)                           \
+    __m512 s##i = _mm512_setzero_ps(); \
+    __asm__ volatile("" : "+v"(s##i));
     CHAIN(S)
 #undef S
     for (size_t t = 0; t < turns; t++) {
@@ -111,7 +118,9 @@ __attribute__((target("avx512f"))) static uint32_t avx512_fma(size_t turns) {
 
 __attribute__((target("avx512f,avx512bw"))) static uint32_t avx512_int8(size_t turns) {
     __m512i a = _mm512_set1_epi8(3), b = _mm512_set1_epi8(5), ones = _mm512_set1_epi16(1);
-#define S(i) __m512i s##i = _mm512_setzero_si512();
+#define S(i)                               \
+    __m512i s##i = _mm512_setzero_si512(); \
+    __asm__ volatile("" : "+v"(s##i));
     CHAIN(S)
 #undef S
     for (size_t t = 0; t < turns; t++) {
@@ -129,7 +138,9 @@ __attribute__((target("avx512f,avx512bw"))) static uint32_t avx512_int8(size_t t
 
 __attribute__((target("avx512f,avx512vnni"))) static uint32_t vnni_int8(size_t turns) {
     __m512i a = _mm512_set1_epi8(3), b = _mm512_set1_epi8(5);
-#define S(i) __m512i s##i = _mm512_setzero_si512();
+#define S(i)                               \
+    __m512i s##i = _mm512_setzero_si512(); \
+    __asm__ volatile("" : "+v"(s##i));
     CHAIN(S)
 #undef S
     for (size_t t = 0; t < turns; t++) {
@@ -147,7 +158,9 @@ __attribute__((target("avx512f,avx512vnni"))) static uint32_t vnni_int8(size_t t
 __attribute__((target("avx512f,avx512bf16"))) static uint32_t bf16_dot(size_t turns) {
     __m512i bits = _mm512_set1_epi16(0x3f00); /* 0.5 */
     __m512bh a = (__m512bh)bits, b = (__m512bh)bits;
-#define S(i) __m512 s##i = _mm512_setzero_ps();
+#define S(i)                           \
+    __m512 s##i = _mm512_setzero_ps(); \
+    __asm__ volatile("" : "+v"(s##i));
     CHAIN(S)
 #undef S
     for (size_t t = 0; t < turns; t++) {
@@ -258,7 +271,9 @@ static int present_amx(void) {
 #if defined(__aarch64__)
 static uint32_t neon_fma(size_t turns) {
     float32x4_t a = vdupq_n_f32(0.5f), b = vdupq_n_f32(1.0f);
-#define S(i) float32x4_t s##i = vdupq_n_f32(0);
+#define S(i)                           \
+    float32x4_t s##i = vdupq_n_f32(0); \
+    __asm__ volatile("" : "+w"(s##i));
     CHAIN(S)
 #undef S
     for (size_t t = 0; t < turns; t++) {
@@ -275,7 +290,9 @@ static uint32_t neon_fma(size_t turns) {
 
 static uint32_t neon_int8(size_t turns) {
     int8x16_t a = vdupq_n_s8(3), b = vdupq_n_s8(5);
-#define S(i) int32x4_t s##i = vdupq_n_s32(0);
+#define S(i)                         \
+    int32x4_t s##i = vdupq_n_s32(0); \
+    __asm__ volatile("" : "+w"(s##i));
     CHAIN(S)
 #undef S
     for (size_t t = 0; t < turns; t++) {
@@ -293,7 +310,9 @@ static uint32_t neon_int8(size_t turns) {
 
 __attribute__((target("arch=armv8.2-a+dotprod"))) static uint32_t dotprod_int8(size_t turns) {
     int8x16_t a = vdupq_n_s8(3), b = vdupq_n_s8(5);
-#define S(i) int32x4_t s##i = vdupq_n_s32(0);
+#define S(i)                         \
+    int32x4_t s##i = vdupq_n_s32(0); \
+    __asm__ volatile("" : "+w"(s##i));
     CHAIN(S)
 #undef S
     for (size_t t = 0; t < turns; t++) {
