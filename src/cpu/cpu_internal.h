@@ -37,6 +37,9 @@ void exaone_cpu_matmul_release(exaone_cpu *cpu);
 exaone_status exaone_cpu_prepare(exaone_backend *be, size_t max_features, exaone_error *err);
 void exaone_cpu_embed(exaone_backend *be, float *out, const exaone_matrix *w, const int32_t *ids, size_t n);
 void exaone_cpu_matmul(exaone_backend *be, float *out, size_t out_stride, const float *x, const exaone_matrix *w, size_t n);
+/* The same for w of F32, BF16 or F16. */
+void exaone_cpu_matmul_plain(exaone_cpu *cpu, float *out, size_t out_stride, const float *x, const exaone_matrix *w,
+                             size_t n);
 
 void exaone_cpu_store_kv(exaone_backend *be, const exaone_attention *a, const float *k, const float *v);
 void exaone_cpu_attention(exaone_backend *be, float *out, const float *q, const exaone_attention *a);

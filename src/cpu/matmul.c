@@ -1,6 +1,6 @@
 /* Products with weight matrices, and rows of the embedding matrix.
  *
- * Plain types (F32, BF16, F16) go to their kernels directly. A row of another type is first taken apart into scratch memory
+ * Plain types (F32, BF16, F16): matmul_plain.c. A row of another type is first taken apart into scratch memory
  * that stays in the cache, then multiplied with all rows of the call: as 8-bit integers with activations rounded to 8 bits,
  * or as f32 values with the kernel of F32 matrices, so that the result equals that of an F32 file (EXAONE_PRECISION_F32, and
  * always for what is no integer in groups of 16 or 32: F8_E4M3, and I4 with odd sizes). */
@@ -28,22 +28,6 @@ typedef struct {
     const exaone_matrix *w;
     size_t n;
 } job;
-
-/* ---- plain types ---------------------------------------------------------------------------------------------------------
- */
-
-static void plain_part(void *arg, int worker, size_t begin, size_t end) {
-    (void)worker;
-    const job *j = arg;
-    const exaone_matrix *w = j->w;
-    size_t o0 = begin * OUT_TILE, o1 = end * OUT_TILE < w->out_features ? end * OUT_TILE : w->out_features;
-    const exaone_kernels *k = &j->cpu->kernels;
-    exaone_kernel_matmul *fn = w->dtype == EXAONE_F32    ? k->matmul_f32
-                               : w->dtype == EXAONE_BF16 ? k->matmul_bf16
-                                                         : k->matmul_f16;
-    const uint8_t *data = (const uint8_t *)w->data + o0 * exaone_matrix_row_bytes(w);
-    fn(j->out + o0, j->out_stride, j->x, w->in_features, j->n, data, w->bias ? w->bias + o0 : NULL, o1 - o0, w->in_features);
-}
 
 /* ---- other types ---------------------------------------------------------------------------------------------------------
  */
@@ -442,14 +426,15 @@ static size_t rows_at_a_time(size_t n_in) {
 void exaone_cpu_matmul(exaone_backend *be, float *out, size_t out_stride, const float *x, const exaone_matrix *w, size_t n) {
     exaone_cpu *cpu = be->state;
     assert(EXAONE_DTYPE_BIT(w->dtype) & (EXAONE_DTYPES_COMPUTED | EXAONE_DTYPES_SCALED));
-    bool plain = (EXAONE_DTYPE_BIT(w->dtype) & EXAONE_DTYPES_FLOAT) != 0;
-    bool q8 = !plain && cpu->precision != EXAONE_PRECISION_F32 && fits_q8(w), tiles = q8 && has_tiles(cpu);
-    exaone_pool_fn *part = plain ? plain_part : tiles ? tile_part : q8 ? q8_part : f32_part;
-    size_t n_in = w->in_features, outputs = tiles ? TILE_PAIR : OUT_TILE, step = q8 ? q8_rows(cpu) : rows_at_a_time(n_in);
-    if (!plain) { /* threads of several sessions share the scratch memory; the pool serves one of them at a time anyway */
-        assert(n_in <= cpu->max_features);
-        pthread_mutex_lock(&cpu->shared);
+    if (EXAONE_DTYPE_BIT(w->dtype) & EXAONE_DTYPES_FLOAT) {
+        exaone_cpu_matmul_plain(cpu, out, out_stride, x, w, n);
+        return;
     }
+    bool q8 = cpu->precision != EXAONE_PRECISION_F32 && fits_q8(w), tiles = q8 && has_tiles(cpu);
+    exaone_pool_fn *part = tiles ? tile_part : q8 ? q8_part : f32_part;
+    size_t n_in = w->in_features, outputs = tiles ? TILE_PAIR : OUT_TILE, step = q8 ? q8_rows(cpu) : rows_at_a_time(n_in);
+    assert(n_in <= cpu->max_features);
+    pthread_mutex_lock(&cpu->shared); /* of the scratch memory; the pool serves one session at a time anyway */
     for (size_t r = 0; r < n; r += step) {
         job j = {cpu, out + r * out_stride, out_stride, x + r * n_in, w, n - r < step ? n - r : step};
         if (q8) {
@@ -460,9 +445,7 @@ void exaone_cpu_matmul(exaone_backend *be, float *out, size_t out_stride, const 
         exaone_pool_run(cpu->pool, (w->out_features + outputs - 1) / outputs,
                         work >= MIN_TILE_WORK ? 1 : MIN_TILE_WORK / work, part, &j);
     }
-    if (!plain) {
-        pthread_mutex_unlock(&cpu->shared);
-    }
+    pthread_mutex_unlock(&cpu->shared);
 }
 
 void exaone_cpu_embed(exaone_backend *be, float *out, const exaone_matrix *w, const int32_t *ids, size_t n) {
