@@ -120,7 +120,7 @@ void cli_tokenizer_close(cli_tokenizer *t);
         {"--mmproj", NULL, OPT_TEXT, &(o).mmproj,                                                                       \
          0,          0,    "FILE",   "GGUF file of the vision tower (default: the one beside the model)"},              \
         {"--cpu", NULL, OPT_TEXT, &(o).cpu,                                                                             \
-         0,       0,    "LEVEL",  "kernels to use: scalar, avx2, avx512, avx512-vnni (default: the best here)"},        \
+         0,       0,    "LEVEL",  "kernels to use: scalar, avx2, avx512, avx512-vnni, amx (default: the best here)"},   \
         {"--precision",                                                                                                 \
          NULL,                                                                                                          \
          OPT_TEXT,                                                                                                      \

@@ -29,7 +29,7 @@ typedef struct exaone_engine exaone_engine;
 typedef struct exaone_session exaone_session;
 
 /* Names of the levels of kernels that this machine can run, number i from 0 on: "scalar", "avx2", "avx512",
- * "avx512-vnni", the best last; NULL behind the last. */
+ * "avx512-vnni", "amx", the best last; NULL behind the last. */
 EXAONE_API const char *exaone_cpu_level(size_t i);
 
 typedef struct exaone_engine_options {

@@ -7,6 +7,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 static int has_avx2(void) {
     unsigned eax, ebx, ecx, edx;
@@ -23,6 +25,19 @@ static int has_avx512(void) {
 static int has_avx512vnni(void) {
     return has_avx512() && __builtin_cpu_supports("avx512vnni");
 }
+
+#if EXAONE_HAVE_AMX
+/* Tile, int8 and bf16 instructions: leaf 7.0, EDX bits 24, 25, 22. Linux lets a process use the tile registers (feature 18)
+ * only when it has asked for them: ARCH_REQ_XCOMP_PERM, Documentation/arch/x86/xstate.rst. Asking twice is harmless. */
+static int has_amx(void) {
+    enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };
+    const unsigned wanted = 1u << 22 | 1u << 24 | 1u << 25;
+    unsigned eax, ebx, ecx, edx;
+    return has_avx512vnni() && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && (eax >> 5 & 1) /* avx512-bf16 */ &&
+           __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && (edx & wanted) == wanted &&
+           syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+}
+#endif
 
 static void fill_avx2(exaone_kernels *k) {
     exaone_kernels_avx2(k);
@@ -95,6 +110,9 @@ static const struct {
     {"avx2", has_avx2, fill_avx2},
     {"avx512", has_avx512, exaone_kernels_avx512},
     {"avx512-vnni", has_avx512vnni, fill_avx512vnni},
+#if EXAONE_HAVE_AMX
+    {"amx", has_amx, exaone_kernels_amx},
+#endif
 #elif defined(__aarch64__)
     {"neon", always, fill_neon},
     {"dotprod", has_dotprod, fill_dotprod},

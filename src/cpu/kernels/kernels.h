@@ -143,8 +143,8 @@ typedef struct exaone_kernels {
     exaone_unpack_fn *unpack[EXAONE_DTYPE_COUNT]; /* of block types; the same bits at every level */
 } exaone_kernels;
 
-/* Fills the table with the best entries up to `level` ("scalar", "avx2", "avx512", "avx512-vnni"; NULL: the best of this
- * machine). Returns the level installed, or NULL when the level is unknown or this machine lacks it. */
+/* Fills the table with the best entries up to `level` ("scalar", "avx2", "avx512", "avx512-vnni", "amx"; NULL: the best
+ * of this machine). Returns the level installed, or NULL when the level is unknown or this machine lacks it. */
 const char *exaone_kernels_init(exaone_kernels *k, const char *level);
 /* Levels that this machine can run, number i from 0 on, best last; NULL behind the last. */
 const char *exaone_kernels_level(size_t i);
@@ -163,6 +163,7 @@ void exaone_kernels_avx512(exaone_kernels *k);
 void exaone_kernels_interleaved_offsets(exaone_kernels *k);
 void exaone_kernels_avx512vnni(exaone_kernels *k);
 void exaone_kernels_avx512vnni_unpack(exaone_kernels *k);
+void exaone_kernels_amx(exaone_kernels *k);  /* defined where the compiler knows AMX */
 void exaone_kernels_neon(exaone_kernels *k); /* defined where the compiler targets aarch64 */
 void exaone_kernels_neon_q8(exaone_kernels *k);
 void exaone_kernels_neon_unpack(exaone_kernels *k);
