@@ -283,7 +283,8 @@ static void tile_part(void *arg, int worker, size_t begin, size_t end) {
             }
             exaone_q8_fetch next = fetch_of(w, o, row_bytes * c / n_in, row_bytes * n / n_in);
             const exaone_q8_panel *x = cpu->panels + c / EXAONE_TILE_COLUMNS * j->n;
-            cpu->kernels.dot_tiles(s->acc[0], x, j->n, s->tiles, n, group, tile_offset(cpu, w), &next);
+            cpu->kernels.dot_tiles(s->acc[0], x, j->n, s->tiles, n, group, tile_offset(cpu, w),
+                                   cpu->kernels.tile_bits[w->dtype], &next);
         }
         size_t n = n_out - o < TILE_PAIR ? n_out - o : TILE_PAIR;
         for (size_t r = 0; r < j->n; r++) {

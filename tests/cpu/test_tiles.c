@@ -86,8 +86,9 @@ static void panels(void **state) {
 
 /* Element c of output o: the same product and min as plain C gives; scales may differ by a power of two with the integers.
  */
-static void compare_tile(const exaone_q8_tile *t, int offset, size_t o, const exaone_q8_weights *w, size_t n) {
+static void compare_tile(const exaone_q8_tile *t, int offset, int bits, size_t o, const exaone_q8_weights *w, size_t n) {
     for (size_t c = 0; c < n; c++) {
+        assert_true(t->q[c / 4][4 * o + c % 4] < 1 << bits);
         size_t g = c / w->group;
         float got = t->scale[g][o] * (float)(t->q[c / 4][4 * o + c % 4] - offset);
         assert_true(same(got, w->scale[g] * (float)w->q[c]) || (got == 0 && w->q[c] == 0));
@@ -129,10 +130,10 @@ static void tiles_of(const exaone_kernels *k) {
                 } else {
                     k->interleave(t, &all, n);
                 }
-                int offset = special ? k->tile_offset[type] : all.min ? 0 : 128;
+                int offset = special ? k->tile_offset[type] : all.min ? 0 : 128, bits = special ? k->tile_bits[type] : 8;
                 for (size_t r = 0; r < 16; r++) {
                     exaone_q8_weights one = {q + 256 * r, scale + 16 * r, all.min ? min + 16 * r : NULL, all.group};
-                    compare_tile(t, offset, r, &one, n);
+                    compare_tile(t, offset, bits, r, &one, n);
                 }
                 assert_true(n == 256 || t->q[n / 4][0] == 0x5a);
             }
@@ -164,7 +165,9 @@ static void tiles_of_i4(const exaone_kernels *k) {
         for (size_t r = 0; r < 16; r++) {
             for (size_t c = 0; c < n; c++) {
                 int u = rows[r * stride + c / 2] >> (c % 2 ? 4 : 0) & 15;
-                assert_int_equal(t->q[c / 4][4 * r + c % 4] - k->tile_offset[EXAONE_I4], u - zero[c / 32 * 16 + r]);
+                uint8_t q = t->q[c / 4][4 * r + c % 4];
+                assert_int_equal(q - k->tile_offset[EXAONE_I4], u - zero[c / 32 * 16 + r]);
+                assert_true(q < 1 << k->tile_bits[EXAONE_I4]);
             }
         }
         assert_true(n == 256 || t->q[n / 4][0] == 0x5a);
@@ -181,13 +184,14 @@ static void tiles(void **state) {
 
 /* One chain per output: for each group of 32, at most 2 roundings of a partial dot, 1 of its sum and 2 of mins, each at most
  * 2^-24 of the sum of magnitudes so far. */
-static void dot_case(const exaone_kernels *k, size_t n_rows, size_t n, size_t group, int offset, bool largest) {
+static void dot_case(const exaone_kernels *k, size_t n_rows, size_t n, size_t group, int offset, int bits, bool largest) {
+    const uint32_t most = (1U << bits) - 1;
     exaone_q8_tile *w = need(2, sizeof *w);
     exaone_q8_panel *x = need(n_rows, sizeof *x);
     float *acc = need(32 * (n_rows + 1), sizeof *acc), *before = need(32 * n_rows, sizeof *acc);
     for (size_t t = 0; t < 2; t++) {
         for (size_t i = 0; i < sizeof w->q; i++) {
-            w[t].q[i / 64][i % 64] = (uint8_t)(largest ? 255 * t : next());
+            w[t].q[i / 64][i % 64] = (uint8_t)((largest ? (uint32_t)t * 255 : next()) & most);
         }
         for (size_t i = 0; i < 256; i++) {
             w[t].scale[i / 16][i % 16] = largest ? 1 : uniform();
@@ -219,7 +223,7 @@ static void dot_case(const exaone_kernels *k, size_t n_rows, size_t n, size_t gr
     acc[32 * n_rows] = -7;
     uint8_t *later = need(40, 64);
     exaone_q8_fetch fetch = {later, later + 39 * 64, 64, 130}; /* may ask for more than there is */
-    k->dot_tiles(acc, x, n_rows, w, n, group, offset, &fetch);
+    k->dot_tiles(acc, x, n_rows, w, n, group, offset, bits, &fetch);
     for (size_t r = 0; r < n_rows; r++) {
         for (size_t o = 0; o < 32; o++) {
             double want = (double)before[32 * r + o], magnitude = fabs(want);
@@ -239,7 +243,7 @@ static void dot_case(const exaone_kernels *k, size_t n_rows, size_t n, size_t gr
         }
         float alone[32];
         memcpy(alone, before + 32 * r, sizeof alone);
-        k->dot_tiles(alone, x + r, 1, w, n, group, offset, NULL);
+        k->dot_tiles(alone, x + r, 1, w, n, group, offset, bits, NULL);
         assert_memory_equal(alone, acc + 32 * r, sizeof alone); /* the same bits as among others */
     }
     assert_true(acc[32 * n_rows] == -7);
@@ -254,9 +258,10 @@ static void dots_of(const exaone_kernels *k) {
     for (size_t n_rows = 1; n_rows <= 40; n_rows += n_rows < 20 ? 1 : 7) {
         for (size_t n = 32; n <= 256; n += n < 64 ? 32 : 96) {
             for (size_t group = 16; group <= 32; group += 16) {
-                for (int offset = 0; offset <= 128; offset += 64) {
-                    dot_case(k, n_rows, n, group, offset, false);
-                    dot_case(k, n_rows, n, group, offset, true); /* sums of less than 2^24: exact */
+                for (int i = 0; i < 15; i++) {
+                    int offset = i / 5 * 64, bits = 4 + i % 5;
+                    dot_case(k, n_rows, n, group, offset, bits, false);
+                    dot_case(k, n_rows, n, group, offset, bits, true); /* sums of less than 2^24: exact */
                 }
             }
         }

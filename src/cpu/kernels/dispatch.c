@@ -81,10 +81,11 @@ static void fill_dotprod(exaone_kernels *k) {
 }
 #endif
 
-void exaone_kernels_interleaved_offsets(exaone_kernels *k) {
+void exaone_kernels_interleaved_tiles(exaone_kernels *k) {
     for (int type = 0; type < EXAONE_DTYPE_COUNT; type++) {
         bool has_min = exaone_blocks_group((exaone_dtype)type) && exaone_blocks_have_min((exaone_dtype)type);
         k->tile_offset[type] = has_min ? 0 : 128;
+        k->tile_bits[type] = 8;
     }
 }
 

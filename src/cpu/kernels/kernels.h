@@ -37,7 +37,7 @@ typedef struct exaone_q8_weights {
 enum { EXAONE_TILE_OUTPUTS = 16, EXAONE_TILE_COLUMNS = 256, EXAONE_TILE_QUADS = EXAONE_TILE_COLUMNS / 4 };
 
 /* Up to 256 columns of 16 weight rows: value = scale * (q - offset) - min; offset is a number of the type, and only types
- * with offset 0 have a min. 64-byte aligned. */
+ * with offset 0 have a min. q < 2^bits, a number of the type too. 64-byte aligned. */
 typedef struct exaone_q8_tile {
     uint8_t q[EXAONE_TILE_QUADS][EXAONE_TILE_OUTPUTS * 4];      /* [column / 4][output, column % 4] */
     float scale[EXAONE_TILE_COLUMNS / 16][EXAONE_TILE_OUTPUTS]; /* [column / group][output] */
@@ -103,7 +103,7 @@ typedef void exaone_unpack_tile_fn(exaone_q8_tile *to, const uint8_t *rows, size
     /* n_rows panels by two tiles, n columns: adds to acc [n_rows, 32] group by group */                                 \
     K(dot_tiles, void,                                                                                                   \
       (float *acc, const exaone_q8_panel *x, size_t n_rows, const exaone_q8_tile *w, size_t n, size_t group, int offset, \
-       const exaone_q8_fetch *next))                                                                                     \
+       int bits, const exaone_q8_fetch *next))                                                                           \
     /* 16 rows taken apart, 256 bytes, 16 scales and 16 mins apart, as a tile of offset 128, or 0 when there are mins */ \
     K(interleave, void, (exaone_q8_tile * to, const exaone_q8_weights *rows, size_t n))
 
@@ -139,7 +139,7 @@ typedef struct exaone_kernels {
     exaone_unpack_tile_fn *unpack_tile[EXAONE_DTYPE_COUNT]; /* or NULL, then: unpack and interleave */
     /* n columns of 16 rows of I4, `stride` bytes apart; zero [n / 32, 16]; or NULL */
     void (*unpack_tile_i4)(exaone_q8_tile *to, const uint8_t *rows, size_t stride, size_t n, const uint8_t *zero);
-    uint8_t tile_offset[EXAONE_DTYPE_COUNT];
+    uint8_t tile_offset[EXAONE_DTYPE_COUNT], tile_bits[EXAONE_DTYPE_COUNT];
     exaone_unpack_fn *unpack[EXAONE_DTYPE_COUNT]; /* of block types; the same bits at every level */
 } exaone_kernels;
 
@@ -159,8 +159,8 @@ void exaone_kernels_avx2_unpack(exaone_kernels *k);
 void exaone_kernels_avx2_scaled(exaone_kernels *k);
 void exaone_kernels_avx2_cached(exaone_kernels *k);
 void exaone_kernels_avx512(exaone_kernels *k);
-/* tile_offset for tiles that `interleave` makes of any block type. */
-void exaone_kernels_interleaved_offsets(exaone_kernels *k);
+/* tile_offset and tile_bits for tiles that `interleave` makes of any block type. */
+void exaone_kernels_interleaved_tiles(exaone_kernels *k);
 void exaone_kernels_avx512vnni(exaone_kernels *k);
 void exaone_kernels_avx512vnni_unpack(exaone_kernels *k);
 void exaone_kernels_amx(exaone_kernels *k);  /* defined where the compiler knows AMX */

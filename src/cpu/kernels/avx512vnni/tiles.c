@@ -166,7 +166,8 @@ DOT(dot_16_offset, 16, 1, 4)
 DOT(dot_16_min, 16, 0, 4)
 
 static void dot_tiles(float *acc, const exaone_q8_panel *x, size_t n_rows, const exaone_q8_tile *w, size_t n, size_t group,
-                      int offset, const exaone_q8_fetch *next) {
+                      int offset, int bits, const exaone_q8_fetch *next) {
+    (void)bits;
     if (group == 32) {
         (offset ? dot_32_offset : dot_32_min)(acc, x, n_rows, w, n, next);
     } else {
@@ -198,6 +199,6 @@ void exaone_kernels_avx512vnni(exaone_kernels *k) {
 #define K(name, result, args) k->name = name;
     EXAONE_KERNELS_TILES(K)
 #undef K
-    exaone_kernels_interleaved_offsets(k);
+    exaone_kernels_interleaved_tiles(k);
 }
 #endif

@@ -105,7 +105,8 @@ static inline __attribute__((always_inline)) void dot_all(float *acc, const exao
 }
 
 static void dot_tiles(float *acc, const exaone_q8_panel *x, size_t n_rows, const exaone_q8_tile *w, size_t n, size_t group,
-                      int offset, const exaone_q8_fetch *next) {
+                      int offset, int bits, const exaone_q8_fetch *next) {
+    (void)bits;
     if (group == 32) {
         if (offset) {
             dot_all(acc, x, n_rows, w, n, 32, 1, next);
