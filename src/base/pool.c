@@ -1,19 +1,30 @@
-/* Thread pool: see pool.h. One job at a time; `generation` tells workers that a new one is there. A worker that comes too
- * late, because another program has its core, finds the job closed: nobody waits for it. */
+/* Thread pool: see pool.h. One job at a time; `state` tells workers that a new one is there. A worker that comes too late,
+ * because another program has its core, finds the job closed: its share was taken by the others, and nobody waits for it.
+ *
+ * Two pairs of "write mine, then read yours" (all sequentially consistent) keep the sides from missing each other: the owner
+ * closes the job and then looks who is busy, a worker says that it is busy and then looks whether the job is open; the owner
+ * announces a job and then looks whether anybody sleeps, a worker says that it sleeps and then looks for a job. */
 #include "base/pool.h"
 
 #include <pthread.h>
 #include <sched.h>
+#include <stdalign.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 #include "base/error.h"
 #include "base/mem.h"
 
-enum { SPINS = 4000, MAX_THREADS = 512, MAX_DEFAULT_THREADS = 64, CHUNKS_PER_THREAD = 4 };
+enum { SPINS = 4000, MAX_THREADS = 512, MAX_DEFAULT_THREADS = 64, PIECES_PER_SHARE = 4, LINE = 64 };
+enum { MAX_UNITS = INT32_MAX };
 
+/* One per thread, on a cache line of its own. */
 typedef struct {
+    /* what is left of its share in units of the grain: the first in the low half, the end in the high half */
+    alignas(LINE) _Atomic uint64_t rest;
+    atomic_bool busy; /* looks at the job or works on it */
     exaone_pool *pool;
     pthread_t thread;
     int number;
@@ -26,66 +37,100 @@ struct exaone_pool {
     pthread_mutex_t run_lock; /* one job at a time */
     pthread_mutex_t lock;     /* guards sleeping */
     pthread_cond_t wake;
-    atomic_uint generation;
-    atomic_int inside; /* workers that look at the job or work on it */
-    atomic_bool open;  /* there is a job to take part in */
     atomic_bool stop;
-    /* the job: written while it is closed and nobody is inside */
-    size_t n, chunk;
-    atomic_size_t next;
+    /* What workers read when a job comes, on one cache line. The job is written while it is closed and nobody is busy. */
+    alignas(LINE) atomic_uint state; /* counts up when a job opens (then it is odd) and when it closes */
+    uint32_t piece;                  /* most units that a thread takes at once */
+    size_t n, grain;
     exaone_pool_fn *fn;
     void *arg;
+    alignas(LINE) atomic_int sleepers;
 };
 
 static inline void cpu_relax(void) {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
 #endif
 }
 
+static inline uint64_t units(size_t begin, size_t end) {
+    return (uint64_t)end << 32 | (uint64_t)begin;
+}
+
+/* Units taken from w's share, from its front by the thread itself, from its end by others. Half of the rest at most, so that
+ * all threads are done at about the same time. */
+static bool take(const exaone_pool *pool, worker *w, bool own, size_t *begin, size_t *end) {
+    uint64_t rest = atomic_load_explicit(&w->rest, memory_order_relaxed), left;
+    do {
+        size_t first = (uint32_t)rest, last = (size_t)(rest >> 32);
+        if (first >= last) {
+            return false;
+        }
+        size_t n = (last - first + 1) / 2 < pool->piece ? (last - first + 1) / 2 : pool->piece;
+        *begin = own ? first : last - n;
+        *end = own ? first + n : last;
+        left = own ? units(*end, last) : units(first, *begin);
+    } while (!atomic_compare_exchange_weak_explicit(&w->rest, &rest, left, memory_order_relaxed, memory_order_relaxed));
+    return true;
+}
+
 static void work(exaone_pool *pool, int number) {
-    for (;;) {
-        size_t begin = atomic_fetch_add_explicit(&pool->next, pool->chunk, memory_order_relaxed);
-        if (begin >= pool->n) {
+    for (int i = 0; i < pool->n_threads; i++) { /* its own share first, then those of the next ones */
+        int other = number + i < pool->n_threads ? number + i : number + i - pool->n_threads;
+        size_t begin, end;
+        while (take(pool, &pool->workers[other], i == 0, &begin, &end)) {
+            size_t last = end * pool->grain;
+            pool->fn(pool->arg, number, begin * pool->grain, last < pool->n ? last : pool->n);
+        }
+    }
+}
+
+/* Waits until something happened since `state` was `seen`; first spinning, then asleep. */
+static void await_change(exaone_pool *pool, unsigned seen) {
+    for (int i = 0; i < SPINS; i++) {
+        if (atomic_load_explicit(&pool->state, memory_order_acquire) != seen) {
             return;
         }
-        size_t end = pool->n - begin < pool->chunk ? pool->n : begin + pool->chunk;
-        pool->fn(pool->arg, number, begin, end);
+        cpu_relax();
     }
+    pthread_mutex_lock(&pool->lock);
+    atomic_fetch_add(&pool->sleepers, 1);
+    while (atomic_load(&pool->state) == seen) {
+        pthread_cond_wait(&pool->wake, &pool->lock);
+    }
+    atomic_fetch_sub(&pool->sleepers, 1);
+    pthread_mutex_unlock(&pool->lock);
 }
 
 static void *worker_main(void *arg) {
     worker *w = arg;
     exaone_pool *pool = w->pool;
-    unsigned seen = 0;
-    for (;;) {
-        for (int i = 0; i < SPINS && atomic_load_explicit(&pool->generation, memory_order_acquire) == seen; i++) {
-            cpu_relax();
-        }
-        if (atomic_load_explicit(&pool->generation, memory_order_acquire) == seen) {
-            pthread_mutex_lock(&pool->lock);
-            while (atomic_load_explicit(&pool->generation, memory_order_acquire) == seen) {
-                pthread_cond_wait(&pool->wake, &pool->lock);
+    unsigned seen = 0, done = 0;
+    while (!atomic_load_explicit(&pool->stop, memory_order_acquire)) {
+        if (seen % 2 == 1 && seen != done) {
+            atomic_store(&w->busy, true); /* before looking again: the owner closes first and looks then */
+            done = atomic_load(&pool->state);
+            if (done % 2 == 1) {
+                work(pool, w->number);
             }
-            pthread_mutex_unlock(&pool->lock);
+            atomic_store_explicit(&w->busy, false, memory_order_release);
+            seen = done;
         }
-        seen = atomic_load_explicit(&pool->generation, memory_order_acquire);
-        if (atomic_load_explicit(&pool->stop, memory_order_acquire)) {
-            return NULL;
-        }
-        atomic_fetch_add(&pool->inside, 1); /* before looking: the owner closes first and counts then */
-        if (atomic_load(&pool->open)) {
-            work(pool, w->number);
-        }
-        atomic_fetch_sub(&pool->inside, 1);
+        await_change(pool, seen);
+        seen = atomic_load_explicit(&pool->state, memory_order_acquire);
     }
+    return NULL;
 }
 
-static void next_generation(exaone_pool *pool) {
-    pthread_mutex_lock(&pool->lock);
-    atomic_fetch_add_explicit(&pool->generation, 1, memory_order_release);
-    pthread_cond_broadcast(&pool->wake);
-    pthread_mutex_unlock(&pool->lock);
+static void next_state(exaone_pool *pool) {
+    atomic_fetch_add(&pool->state, 1);
+    if (atomic_load(&pool->sleepers) > 0) {
+        pthread_mutex_lock(&pool->lock);
+        pthread_cond_broadcast(&pool->wake);
+        pthread_mutex_unlock(&pool->lock);
+    }
 }
 
 exaone_status exaone_pool_new(int n_threads, exaone_pool **out, exaone_error *err) {
@@ -93,8 +138,8 @@ exaone_status exaone_pool_new(int n_threads, exaone_pool **out, exaone_error *er
     if (n_threads < 1 || n_threads > MAX_THREADS) {
         return exaone_fail(err, EXAONE_ERR_ARGUMENT, "threads: %d is not in 1 .. %d", n_threads, MAX_THREADS);
     }
-    exaone_pool *pool = exaone_mem_array(1, sizeof *pool);
-    worker *workers = exaone_mem_array((size_t)n_threads, sizeof *workers);
+    exaone_pool *pool = exaone_mem_aligned(1, sizeof *pool);
+    worker *workers = exaone_mem_aligned((size_t)n_threads, sizeof *workers);
     if (!pool || !workers) {
         free(pool);
         free(workers);
@@ -106,8 +151,9 @@ exaone_status exaone_pool_new(int n_threads, exaone_pool **out, exaone_error *er
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->wake, NULL);
     for (int i = 1; i < n_threads; i++) {
-        worker *w = &workers[pool->n_started];
-        *w = (worker){.pool = pool, .number = i};
+        worker *w = &workers[i];
+        w->pool = pool;
+        w->number = i;
         if (pthread_create(&w->thread, NULL, worker_main, w) != 0) {
             exaone_pool_free(pool);
             return exaone_fail(err, EXAONE_ERR_MEMORY, "cannot start thread %d of %d", i + 1, n_threads);
@@ -123,8 +169,8 @@ void exaone_pool_free(exaone_pool *pool) {
         return;
     }
     atomic_store_explicit(&pool->stop, true, memory_order_release);
-    next_generation(pool);
-    for (int i = 0; i < pool->n_started; i++) {
+    next_state(pool);
+    for (int i = 1; i <= pool->n_started; i++) {
         pthread_join(pool->workers[i].thread, NULL);
     }
     pthread_cond_destroy(&pool->wake);
@@ -144,6 +190,36 @@ int exaone_pool_size(const exaone_pool *pool) {
     return pool->n_threads;
 }
 
+/* Gives every thread its share: the first n_units % n_threads have one unit more than the others. */
+static void open_job(exaone_pool *pool, size_t n, size_t grain) {
+    size_t n_units = (n - 1) / grain + 1, n_threads = (size_t)pool->n_threads;
+    if (n_units > MAX_UNITS) { /* the grain is at least n / MAX_UNITS then */
+        grain *= n_units / MAX_UNITS + 1;
+        n_units = (n - 1) / grain + 1;
+    }
+    size_t share = n_units / n_threads, longer = n_units % n_threads, begin = 0;
+    pool->n = n;
+    pool->grain = grain;
+    pool->piece = share < PIECES_PER_SHARE ? 1 : (uint32_t)(share / PIECES_PER_SHARE);
+    for (size_t i = 0; i < n_threads; i++) {
+        size_t end = begin + share + (i < longer);
+        atomic_store_explicit(&pool->workers[i].rest, units(begin, end), memory_order_relaxed);
+        begin = end;
+    }
+}
+
+static void await_workers(exaone_pool *pool) {
+    for (int w = 1; w < pool->n_threads; w++) {
+        for (int i = 0; atomic_load(&pool->workers[w].busy); i++) {
+            if (i < SPINS) {
+                cpu_relax();
+            } else {
+                sched_yield(); /* a worker lost its core to another program */
+            }
+        }
+    }
+}
+
 void exaone_pool_run(exaone_pool *pool, size_t n, size_t grain, exaone_pool_fn *fn, void *arg) {
     if (n == 0) {
         return;
@@ -157,24 +233,13 @@ void exaone_pool_run(exaone_pool *pool, size_t n, size_t grain, exaone_pool_fn *
         pthread_mutex_unlock(&pool->run_lock);
         return;
     }
-    size_t chunk = n / ((size_t)pool->n_threads * CHUNKS_PER_THREAD);
-    chunk = chunk < grain ? grain : (chunk + grain - 1) / grain * grain;
-    pool->n = n;
-    pool->chunk = chunk;
+    open_job(pool, n, grain);
     pool->fn = fn;
     pool->arg = arg;
-    atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
-    atomic_store(&pool->open, true);
-    next_generation(pool);
+    next_state(pool);
     work(pool, 0);
-    atomic_store(&pool->open, false);
-    for (int i = 0; atomic_load(&pool->inside) > 0; i++) {
-        if (i < SPINS) {
-            cpu_relax();
-        } else {
-            sched_yield(); /* a worker lost its core to another program */
-        }
-    }
+    atomic_fetch_add(&pool->state, 1); /* nobody needs to be woken for this */
+    await_workers(pool);
     pthread_mutex_unlock(&pool->run_lock);
 }
 

@@ -1,8 +1,10 @@
 /* A thread pool: the calling thread and n - 1 workers split a range of indices.
  *
- * Work is handed out in chunks from one atomic counter, so an interrupted core does not hold the others up; because every
- * index is computed by itself, the split never shows in a result. Workers spin for some microseconds between jobs (a decode
- * step is hundreds of small jobs) and then sleep. Several threads may call run at the same time: they take turns. */
+ * The range is cut into one share per thread, always the same for the same n, so a thread meets the same rows of weights
+ * again in every pass; a thread that is done takes from what the others have left, so an interrupted core does not hold them
+ * up. Because every index is computed by itself, the split never shows in a result. Workers spin for some microseconds
+ * between jobs (a decode step is hundreds of small jobs) and then sleep; nobody makes a system call while all are awake.
+ * Several threads may call run at the same time: they take turns. */
 #ifndef EXAONE_BASE_POOL_H
 #define EXAONE_BASE_POOL_H
 
@@ -22,7 +24,7 @@ int exaone_pool_cores(void);
  */
 typedef void exaone_pool_fn(void *arg, int worker, size_t begin, size_t end);
 
-/* Covers 0 .. n-1 in chunks of at least `grain` indices. */
+/* Covers 0 .. n-1 in pieces that begin at multiples of `grain`, all but the last at least so long. */
 void exaone_pool_run(exaone_pool *pool, size_t n, size_t grain, exaone_pool_fn *fn, void *arg);
 
 /* The pool as an exaone_parallel; valid as long as the pool. */
