@@ -74,6 +74,7 @@ LIB_SRC := $(sort $(wildcard src/*/*.c src/cpu/kernels/*.c $(ISA_LEVELS:%=src/cp
 CLI_SRC := $(sort $(wildcard cli/*.c))
 EXAMPLE_SRC := $(sort $(wildcard examples/*.c))
 BENCH_SRC := $(sort $(wildcard bench/*.c))
+KERNEL_CHECK_SRC := $(sort $(wildcard bench/checks/*.c))
 TEST_SRC := $(sort $(wildcard tests/*/test_*.c))
 TOOL_SRC := $(sort $(wildcard tests/tools/*.c))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
@@ -145,9 +146,10 @@ $(BUILD)/examples/%: $(BUILD)/examples/%.o $(SHARED)
 	$(if $(V),,@echo "  LD   $@")
 	$(Q)$(LINK) $< -L$(BUILD) -lexaone -Wl,-rpath,'$$ORIGIN/..' -lm -o $@
 
+$(BUILD)/bench/kernels: $(call obj,$(KERNEL_CHECK_SRC))
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(INTERNAL)
 	$(if $(V),,@echo "  LD   $@")
-	$(Q)$(LINK) $(filter %.o %.a,$^) $(LDLIBS) -o $@
+	$(Q)$(LINK) $(filter %.o,$^) $(filter %.a,$^) $(LDLIBS) -o $@
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(call obj,$(SUPPORT_SRC)) $(INTERNAL)
 	$(if $(V),,@echo "  LD   $@")
@@ -177,7 +179,7 @@ bench: $(call bin,$(BENCH_SRC)) $(PROGRAM)
 	@$(PROGRAM) bench --synthetic 33b:Q4_K_M --layers 4 --max-seconds 600
 	@echo "more: $(PROGRAM) bench --help; many streams, long documents, drafts: $(BUILD)/bench, bench/; other programs: bench/compare.py"
 
-tests: $(call bin,$(TEST_SRC) $(TOOL_SRC) $(FUZZ_SRC))
+tests: $(call bin,$(TEST_SRC) $(TOOL_SRC) $(FUZZ_SRC)) $(BUILD)/bench/kernels
 
 test: all tests
 	@BUILD=$(BUILD) tests/run.sh
