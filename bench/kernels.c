@@ -168,7 +168,9 @@ static void check_table(program *p) {
     uint8_t seen[sizeof(exaone_kernels)] = {0}, table[sizeof(exaone_kernels)];
     const char *fault = NULL;
     memset(p->report, 0, sizeof *p->report);
-    memset(seen + offsetof(exaone_kernels, tile_offset), 1, sizeof p->table.tile_offset); /* numbers, which checks use */
+    /* numbers, which checks use */
+    memset(seen + offsetof(exaone_kernels, tile_offset), 1, sizeof p->table.tile_offset);
+    memset(seen + offsetof(exaone_kernels, tile_bits), 1, sizeof p->table.tile_bits);
     for (size_t i = 0; i < N_ENTRIES; i++) {
         size_t c = 0;
         memset(seen + ENTRIES[i].at, 1, ENTRIES[i].size);

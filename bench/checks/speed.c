@@ -21,7 +21,8 @@ struct job {
     exaone_q8_tile *tiles;
     exaone_q8_panel *panels; /* [MOST_ROWS] */
     size_t rows, n, group;
-    int offset;
+    int offset, bits;
+    bool has_min;
     exaone_dtype type;
     /* for speed_run's caller */
     bool (*wanted)(void *ctx, const char *kernel);
@@ -153,7 +154,7 @@ static void run_quantize_q8(job *j) {
 }
 
 static exaone_q8_weights weights_of(const job *j) {
-    return (exaone_q8_weights){(const int8_t *)j->y, j->x, j->offset ? NULL : j->x, j->group};
+    return (exaone_q8_weights){(const int8_t *)j->y, j->x, j->has_min ? j->x : NULL, j->group};
 }
 
 static void run_dot_q8(job *j) {
@@ -172,16 +173,18 @@ static void run_unpack(job *j) {
     j->k->unpack[j->type](j->bytes, FEATURES, (int8_t *)j->out, scale, scale + FEATURES);
 }
 
-/* Both groups, with an offset and with mins: forms of products of integers. */
-static void each_group(job *j, const char *kernel, run_fn *fn, double macs_per_row, const size_t *rows, size_t n_rows) {
-    for (int i = 0; i < 4; i++) {
-        j->group = i < 2 ? 32 : 16;
-        j->offset = i % 2 ? 0 : 128;
+/* Both groups, without and with mins: forms of products of integers. */
+static void each_form(job *j, const char *kernel, run_fn *fn, double macs_per_row, const size_t *rows, size_t n_rows) {
+    static const exaone_dtype TYPES[] = {EXAONE_Q8_0, EXAONE_IQ4_XS, EXAONE_Q4_K, EXAONE_Q6_K, EXAONE_Q2_K};
+    for (size_t i = 0; i < sizeof TYPES / sizeof *TYPES; i++) {
+        j->group = exaone_blocks_group(TYPES[i]);
+        j->has_min = exaone_blocks_have_min(TYPES[i]);
+        j->offset = j->k->tile_offset[TYPES[i]];
+        j->bits = j->k->tile_bits[TYPES[i]];
         for (size_t r = 0; r < n_rows; r++) {
             char form[48];
             j->rows = rows[r];
-            snprintf(form, sizeof form, "groups of %zu, %s, %zu row%s", j->group, i % 2 ? "min" : "no min", j->rows,
-                     j->rows == 1 ? "" : "s");
+            snprintf(form, sizeof form, "%s, %zu row%s", exaone_dtype_get(TYPES[i])->name, j->rows, j->rows == 1 ? "" : "s");
             time_it(j, kernel, fn, macs_per_row * (double)j->rows, SPEED_INT8, form);
         }
     }
@@ -205,7 +208,7 @@ static void eight_bit(job *j) {
     }
     if (j->wanted(j->ctx, "unpacked_to_f32")) {
         j->group = 32;
-        j->offset = 0;
+        j->has_min = true;
         time_it(j, "unpacked_to_f32", run_unpacked_to_f32, FEATURES * 5, SPEED_READING, "groups of 32, min");
     }
     if (j->wanted(j->ctx, "unpack")) {
@@ -214,7 +217,7 @@ static void eight_bit(job *j) {
         each_type(j, "unpack", run_unpack, entries, 1, FEATURES);
     }
     if (j->wanted(j->ctx, "dot_q8")) {
-        each_group(j, "dot_q8", run_dot_q8, FEATURES, ROWS, sizeof ROWS / sizeof *ROWS);
+        each_form(j, "dot_q8", run_dot_q8, FEATURES, ROWS, sizeof ROWS / sizeof *ROWS);
     }
 }
 
@@ -239,7 +242,7 @@ static void run_unpack_tile_i4(job *j) {
 }
 
 static void run_dot_tiles(job *j) {
-    j->k->dot_tiles(j->out, j->panels, j->rows, j->tiles, EXAONE_TILE_COLUMNS, j->group, j->offset, NULL);
+    j->k->dot_tiles(j->out, j->panels, j->rows, j->tiles, EXAONE_TILE_COLUMNS, j->group, j->offset, j->bits, NULL);
 }
 
 static void tiles(job *j) {
@@ -250,7 +253,7 @@ static void tiles(job *j) {
     }
     if (j->wanted(j->ctx, "interleave")) {
         j->group = 32;
-        j->offset = 128;
+        j->has_min = false;
         time_it(j, "interleave", run_interleave, (double)n, SPEED_READING, "groups of 32");
     }
     if (j->wanted(j->ctx, "unpack_tile")) {
@@ -265,7 +268,7 @@ static void tiles(job *j) {
         memset(j->tiles, 1, 2 * sizeof *j->tiles); /* no scale or sum that slows multiplication down */
         memset(j->panels, 1, MOST_ROWS * sizeof *j->panels);
         memset(j->out, 0, FLOATS * sizeof *j->out);
-        each_group(j, "dot_tiles", run_dot_tiles, 2 * (double)n, ROWS, sizeof ROWS / sizeof *ROWS);
+        each_form(j, "dot_tiles", run_dot_tiles, 2 * (double)n, ROWS, sizeof ROWS / sizeof *ROWS);
     }
 }
 

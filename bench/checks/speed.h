@@ -11,7 +11,7 @@ typedef enum { SPEED_FMA, SPEED_BF16, SPEED_INT8, SPEED_READING } speed_wall;
 
 typedef struct speed {
     const char *kernel;
-    char form[48];   /* "groups of 32, offset, 60 rows" */
+    char form[48];   /* "Q4_K, 60 rows" */
     double rate;     /* multiply-adds a second; SPEED_READING: bytes a second */
     speed_wall wall; /* bytes: of the stored form of weights, else read and written */
 } speed;

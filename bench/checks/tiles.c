@@ -66,8 +66,9 @@ void check_panels_q8(const exaone_kernels *k) {
 
 /* Row o of a tile against the row taken apart: the same products and mins; scales may differ by a power of two with the
  * integers. Nothing behind column n. */
-static void compare_tile(const exaone_q8_tile *t, int offset, size_t o, const exaone_q8_weights *w, size_t n) {
+static void compare_tile(const exaone_q8_tile *t, int offset, int bits, size_t o, const exaone_q8_weights *w, size_t n) {
     for (size_t c = 0; c < n; c++) {
+        check_that(t->q[c / 4][4 * o + c % 4] >> bits == 0, "row %zu, column %zu: more than %d bits", o, c, bits);
         size_t g = c / w->group;
         float got = t->scale[g][o] * (float)(t->q[c / 4][4 * o + c % 4] - offset), want = w->scale[g] * (float)w->q[c];
         check_that(same_bits(got, want) || (got == 0 && w->q[c] == 0), "row %zu, column %zu: %.9g instead of %.9g", o, c,
@@ -104,7 +105,7 @@ static void tile_case(const exaone_kernels *k, exaone_dtype type, size_t n, bool
     }
     for (size_t r = 0; r < 16; r++) {
         exaone_q8_weights one = {q + 256 * r, scale + 16 * r, has_min ? min + 16 * r : NULL, all.group};
-        compare_tile(t, own ? k->tile_offset[type] : has_min ? 0 : 128, r, &one, n);
+        compare_tile(t, own ? k->tile_offset[type] : has_min ? 0 : 128, own ? k->tile_bits[type] : 8, r, &one, n);
     }
     zone_check();
 }
@@ -151,6 +152,7 @@ void check_unpack_tile_i4(const exaone_kernels *k) {
             int got = t->q[c / 4][4 * r + c % 4], u = c < n ? rows[r * stride + c / 2] >> (c % 2 ? 4 : 0) & 15 : 0;
             int want = c < n ? u - zero[c / 32 * 16 + r] + k->tile_offset[EXAONE_I4] : 0x5a;
             check_that(got == want, "row %zu, column %zu: %d instead of %d", r, c, got, want);
+            check_that(c >= n || got >> k->tile_bits[EXAONE_I4] == 0, "row %zu, column %zu: too many bits", r, c);
         }
         zone_check();
     }
@@ -160,15 +162,16 @@ void check_unpack_tile_i4(const exaone_kernels *k) {
 
 typedef struct dot_size {
     size_t rows, n, group;
-    int offset;
+    int offset, bits;
 } dot_size;
 
-/* ends: weights 0 and 255 (the first tile and the second, or in turn) times -127 and 127, scales of 1. */
+/* ends: weights 0 and 2^bits - 1 (the first tile and the second, or in turn) times -127 and 127, scales of 1. */
 static void fill(exaone_q8_tile *w, exaone_q8_panel *x, dot_size s, int ends) {
+    uint8_t most = (uint8_t)((1U << s.bits) - 1);
     for (size_t i = 0; i < 2 * sizeof w->q; i++) {
         size_t tile = i / sizeof w->q, column = i % sizeof w->q / 64 * 4 + i % 4;
         size_t turn = ends > 0 ? column >> (ends - 1) : tile;
-        w[tile].q[i % sizeof w->q / 64][i % 64] = ends < 0 ? (uint8_t)noise_next() : turn % 2 ? 255 : 0;
+        w[tile].q[i % sizeof w->q / 64][i % 64] = ends < 0 ? (uint8_t)noise_next() & most : turn % 2 ? most : 0;
     }
     for (size_t i = 0; i < 512; i++) {
         w[i / 256].scale[i % 256 / 16][i % 16] = ends < 0 ? noise_unit() : 1;
@@ -199,7 +202,7 @@ static void fill(exaone_q8_tile *w, exaone_q8_panel *x, dot_size s, int ends) {
 /* One chain per output: for each group of 32 at most 2 roundings of a partial sum, 1 of its sum and 2 of mins, each at most
  * 2^-24 of the sum of magnitudes so far. At the ends sums are integers below 2^24: exact. */
 static void dot_case(const exaone_kernels *k, dot_size s, int ends, zone_place place) {
-    zone_case(place, "%zu rows, %zu columns, groups of %zu, offset %d%s", s.rows, s.n, s.group, s.offset,
+    zone_case(place, "%zu rows, %zu columns, groups of %zu, offset %d, %d bits%s", s.rows, s.n, s.group, s.offset, s.bits,
               ends >= 0 ? ", integers at their ends" : "");
     exaone_q8_tile *w = zone_take(2, sizeof *w, LINE);
     exaone_q8_panel *x = zone_take(s.rows, sizeof *x, LINE);
@@ -217,7 +220,7 @@ static void dot_case(const exaone_kernels *k, dot_size s, int ends, zone_place p
     float *acc = zone_take(32 * s.rows, sizeof *acc, LINE), *alone = zone_take(32, sizeof *acc, LINE);
     memcpy(acc, before, 32 * s.rows * sizeof *acc);
     exaone_q8_fetch fetch = {later, later + 39 * 64, 64, 130}; /* may ask for more than there is */
-    k->dot_tiles(acc, x, s.rows, w, s.n, s.group, s.offset, &fetch);
+    k->dot_tiles(acc, x, s.rows, w, s.n, s.group, s.offset, s.bits, &fetch);
     for (size_t r = 0; r < s.rows; r++) {
         for (size_t o = 0; o < 32; o++) {
             double want = (double)before[32 * r + o], magnitude = fabs(want);
@@ -238,7 +241,7 @@ static void dot_case(const exaone_kernels *k, dot_size s, int ends, zone_place p
                        o, got, want);
         }
         memcpy(alone, before + 32 * r, 32 * sizeof *alone);
-        k->dot_tiles(alone, x + r, 1, w, s.n, s.group, s.offset, NULL);
+        k->dot_tiles(alone, x + r, 1, w, s.n, s.group, s.offset, s.bits, NULL);
         for (size_t o = 0; o < 32; o++) {
             check_that(same_bits(alone[o], acc[32 * r + o]), "row %zu, output %zu: other bits than the row alone", r, o);
         }
@@ -248,14 +251,13 @@ static void dot_case(const exaone_kernels *k, dot_size s, int ends, zone_place p
 
 void check_dot_tiles(const exaone_kernels *k) {
     static const size_t ROWS[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 15, 16, 17, 19, 24, 31, 32, 33, 40, 64, 70};
-    for (size_t i = 0; i < 264; i++) {
-        dot_size s = {ROWS[i % 22], 32 * (1 + i % 8), i / 4 % 2 ? 16 : 32, (int)(i % 3) * 64};
+    for (size_t i = 0; i < 440; i++) {
+        dot_size s = {ROWS[i % 22], 32 * (1 + i % 8), i / 4 % 2 ? 16 : 32, (int)(i % 3) * 64, 4 + (int)(i % 5)};
         dot_case(k, s, -1, (zone_place)(i / 3 % ZONE_PLACES));
     }
-    for (int ends = 0; ends < 6; ends++) {
-        for (int form = 0; form < 6; form++) {
-            dot_case(k, (dot_size){ROWS[(ends + form) % 22], 256, form % 2 ? 16 : 32, form / 2 * 64}, ends, ZONE_ENDS);
-            dot_case(k, (dot_size){ROWS[16 + (ends + form) % 6], 224, form % 2 ? 16 : 32, form / 2 * 64}, ends, ZONE_BEGINS);
-        }
+    for (size_t i = 0; i < 360; i++) {
+        int ends = (int)(i % 6), offset = (int)(i / 6 % 3) * 64, bits = 4 + (int)(i % 5);
+        dot_case(k, (dot_size){ROWS[i % 22], i % 7 ? 256 : 224, i / 2 % 2 ? 16 : 32, offset, bits}, ends,
+                 (zone_place)(i % 2));
     }
 }
