@@ -130,7 +130,7 @@ void cli_tokenizer_close(cli_tokenizer *t);
          "P",                                                                                                           \
          "activations that meet quantised weights: auto (8 bits) or f32"},                                              \
     {                                                                                                                   \
-        "--threads", "-t", OPT_INT, &(o).threads, 1, 512, "N", "threads (default: one per core)"                        \
+        "--threads", "-t", OPT_INT, &(o).threads, 1, 512, "N", "threads (default: one per fast core)"                   \
     }
 
 /* ---- KV cache ---- */

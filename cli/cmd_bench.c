@@ -5,7 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/pool.h"
+#include "base/cores.h"
 #include "bench.h"
 
 enum { ALL_LAYERS = EXAONE_SYNTHETIC_LAYERS, MOST_ROWS = 2048 };
@@ -418,7 +418,7 @@ static int run_machine(bench *b) {
     b->r.cache_k = exaone_cache_type_name(b->o->k);
     b->r.cache_v = exaone_cache_type_name(b->o->v);
     for (int64_t run = 0; run < b->o->runs && !cli_interrupted; run++) {
-        if (!bench_machine_measure(&b->r.machine, b->o->model.threads ? (int)b->o->model.threads : exaone_pool_cores())) {
+        if (!bench_machine_measure(&b->r.machine, b->o->model.threads ? (int)b->o->model.threads : exaone_cores_default())) {
             return CLI_FAILED;
         }
     }

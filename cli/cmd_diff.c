@@ -450,7 +450,7 @@ int cmd_diff(int argc, char **argv) {
         {"--cpu", NULL, OPT_TEXT, &o.model.cpu, 0, 0, "LEVEL",
          "kernels for --text: scalar, avx2, avx512, avx512-vnni, amx (default: the best)"},
         {"--precision", NULL, OPT_TEXT, &o.model.precision, 0, 0, "P", "for --text: auto (8-bit activations) or f32"},
-        {"--threads", "-t", OPT_INT, &o.model.threads, 1, 512, "N", "threads (default: one per core)"},
+        {"--threads", "-t", OPT_INT, &o.model.threads, 1, 512, "N", "threads (default: one per fast core)"},
     };
     cli_command_line line;
     int code = cli_options_parse("diff", options, CLI_COUNT(options), argc, argv, &line);

@@ -19,7 +19,7 @@ typedef struct cli_quantize_options {
         {"--no-mmproj", NULL, OPT_FLAG, &(o).no_mmproj, 0, 0, NULL, "leave the vision tower out"},                         \
         {"--split-size", NULL, OPT_TEXT, &(o).split_size, 0, 0, "SIZE", "bytes of tensors in a piece, as 500M or 4G"},     \
         {"--force", "-f", OPT_FLAG, &(o).force, 0, 0, NULL, "replace files that are there"}, {                             \
-        "--threads", "-t", OPT_INT, &(o).threads, 1, 512, "N", "threads (default: one per core)"                           \
+        "--threads", "-t", OPT_INT, &(o).threads, 1, 512, "N", "threads (default: one per fast core)"                      \
     }
 
 int cli_quantize(const char *command, const cli_quantize_options *o, const cli_command_line *line);

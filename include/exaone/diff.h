@@ -51,7 +51,7 @@ typedef bool exaone_diff_progress_fn(void *ctx, const char *tensor, uint64_t don
 typedef struct exaone_diff_options {
     const char *mmproj_a, *mmproj_b; /* as exaone_engine_options */
     const exaone_imatrix *imatrix;   /* weights of `weighted`; NULL: none */
-    int threads;                     /* 0: one per core */
+    int threads;                     /* 0: as exaone_engine_options */
     exaone_diff_fn *tensor;          /* NULL: none */
     exaone_diff_progress_fn *progress;
     void *ctx; /* of both */

@@ -35,7 +35,7 @@ EXAONE_API const char *exaone_cpu_level(size_t i);
 typedef struct exaone_engine_options {
     const char *mmproj;         /* GGUF file of the vision tower; NULL: the one beside the model, if any */
     const char *cpu_level;      /* a name of exaone_cpu_level; NULL: the best that this machine has */
-    int n_threads;              /* 0: one per core */
+    int n_threads;              /* 0: one per core; where some are slow, one per fast core; within the CPU quota and 64 */
     exaone_precision precision; /* of activations that meet quantised weights */
     bool no_tokenizer;          /* do not fail when the model has no tokenizer (exaone_engine_tokenizer gives NULL then) */
     exaone_imatrix *imatrix;    /* counts the inputs of every matrix (imatrix.h); must outlive the engine; NULL: none */

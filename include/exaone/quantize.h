@@ -49,7 +49,7 @@ typedef struct exaone_quantize_options {
     uint64_t split_size; /* bytes of tensors in a piece of the text file (a larger tensor gets its own); 0: one file */
     bool no_mmproj;      /* only the text file */
     bool force;          /* replace files that are there */
-    int threads;         /* 0: one per core */
+    int threads;         /* 0: as exaone_engine_options */
     exaone_quantize_progress_fn *progress; /* NULL: none */
     exaone_quantize_note_fn *note;         /* NULL: none */
     void *ctx;                             /* of both */

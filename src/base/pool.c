@@ -17,7 +17,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 
-enum { SPINS = 4000, MAX_THREADS = 512, MAX_DEFAULT_THREADS = 64, PIECES_PER_SHARE = 4, LINE = 64 };
+enum { SPINS = 4000, MAX_THREADS = 512, PIECES_PER_SHARE = 4, LINE = 64 };
 enum { MAX_UNITS = INT32_MAX };
 
 /* One per thread, on a cache line of its own. */
@@ -38,9 +38,13 @@ struct exaone_pool {
     pthread_mutex_t lock;     /* guards sleeping */
     pthread_cond_t wake;
     atomic_bool stop;
+    bool bound; /* threads are kept on nodes: the first of them was elsewhere before */
+    pthread_t first;
+    cpu_set_t before;
     /* What workers read when a job comes, on one cache line. The job is written while it is closed and nobody is busy. */
     alignas(LINE) atomic_uint state; /* counts up when a job opens (then it is odd) and when it closes */
     uint32_t piece;                  /* most units that a thread takes at once */
+    bool each;                       /* nobody takes from others */
     size_t n, grain;
     exaone_pool_fn *fn;
     void *arg;
@@ -59,15 +63,19 @@ static inline uint64_t units(size_t begin, size_t end) {
     return (uint64_t)end << 32 | (uint64_t)begin;
 }
 
+static inline bool is_left(uint64_t rest) {
+    return (uint32_t)rest < rest >> 32;
+}
+
 /* Units taken from w's share, from its front by the thread itself, from its end by others. Half of the rest at most, so that
  * all threads are done at about the same time. */
 static bool take(const exaone_pool *pool, worker *w, bool own, size_t *begin, size_t *end) {
     uint64_t rest = atomic_load_explicit(&w->rest, memory_order_relaxed), left;
     do {
-        size_t first = (uint32_t)rest, last = (size_t)(rest >> 32);
-        if (first >= last) {
+        if (!is_left(rest)) {
             return false;
         }
+        size_t first = (uint32_t)rest, last = (size_t)(rest >> 32);
         size_t n = (last - first + 1) / 2 < pool->piece ? (last - first + 1) / 2 : pool->piece;
         *begin = own ? first : last - n;
         *end = own ? first + n : last;
@@ -77,7 +85,8 @@ static bool take(const exaone_pool *pool, worker *w, bool own, size_t *begin, si
 }
 
 static void work(exaone_pool *pool, int number) {
-    for (int i = 0; i < pool->n_threads; i++) { /* its own share first, then those of the next ones */
+    int n = pool->each ? 1 : pool->n_threads;
+    for (int i = 0; i < n; i++) { /* its own share first, then those of the next ones */
         int other = number + i < pool->n_threads ? number + i : number + i - pool->n_threads;
         size_t begin, end;
         while (take(pool, &pool->workers[other], i == 0, &begin, &end)) {
@@ -133,7 +142,24 @@ static void next_state(exaone_pool *pool) {
     }
 }
 
+/* Keeps a thread on the cores of its node. */
+static void bind_thread(pthread_t thread, const exaone_cores *cores, int n_threads, int number) {
+    size_t place = exaone_cores_place(cores, n_threads, number);
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    for (size_t i = 0; i < cores->n; i++) {
+        if (cores->node[i] == cores->node[place]) {
+            CPU_SET(cores->cpu[i], &set);
+        }
+    }
+    (void)pthread_setaffinity_np(thread, sizeof set, &set);
+}
+
 exaone_status exaone_pool_new(int n_threads, exaone_pool **out, exaone_error *err) {
+    return exaone_pool_new_on(n_threads, NULL, out, err);
+}
+
+exaone_status exaone_pool_new_on(int n_threads, const exaone_cores *cores, exaone_pool **out, exaone_error *err) {
     *out = NULL;
     if (n_threads < 1 || n_threads > MAX_THREADS) {
         return exaone_fail(err, EXAONE_ERR_ARGUMENT, "threads: %d is not in 1 .. %d", n_threads, MAX_THREADS);
@@ -159,6 +185,14 @@ exaone_status exaone_pool_new(int n_threads, exaone_pool **out, exaone_error *er
             return exaone_fail(err, EXAONE_ERR_MEMORY, "cannot start thread %d of %d", i + 1, n_threads);
         }
         pool->n_started++;
+        if (cores) {
+            bind_thread(w->thread, cores, n_threads, i);
+        }
+    }
+    if (cores) {
+        pool->first = pthread_self();
+        pool->bound = pthread_getaffinity_np(pool->first, sizeof pool->before, &pool->before) == 0;
+        bind_thread(pool->first, cores, n_threads, 0);
     }
     *out = pool;
     return EXAONE_OK;
@@ -173,17 +207,14 @@ void exaone_pool_free(exaone_pool *pool) {
     for (int i = 1; i <= pool->n_started; i++) {
         pthread_join(pool->workers[i].thread, NULL);
     }
+    if (pool->bound && pthread_equal(pool->first, pthread_self())) {
+        (void)pthread_setaffinity_np(pool->first, sizeof pool->before, &pool->before);
+    }
     pthread_cond_destroy(&pool->wake);
     pthread_mutex_destroy(&pool->lock);
     pthread_mutex_destroy(&pool->run_lock);
     free(pool->workers);
     free(pool);
-}
-
-int exaone_pool_cores(void) {
-    cpu_set_t set;
-    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-    return n < 1 ? 1 : n > MAX_DEFAULT_THREADS ? MAX_DEFAULT_THREADS : n;
 }
 
 int exaone_pool_size(const exaone_pool *pool) {
@@ -220,6 +251,22 @@ static void await_workers(exaone_pool *pool) {
     }
 }
 
+static void run_job(exaone_pool *pool, size_t n, size_t grain, bool each, exaone_pool_fn *fn, void *arg) {
+    open_job(pool, n, grain);
+    pool->each = each;
+    pool->fn = fn;
+    pool->arg = arg;
+    next_state(pool);
+    work(pool, 0);
+    for (int w = 1; w < pool->n_threads && each; w++) {
+        while (is_left(atomic_load_explicit(&pool->workers[w].rest, memory_order_relaxed))) {
+            sched_yield();
+        }
+    }
+    atomic_fetch_add(&pool->state, 1); /* nobody needs to be woken for this */
+    await_workers(pool);
+}
+
 void exaone_pool_run(exaone_pool *pool, size_t n, size_t grain, exaone_pool_fn *fn, void *arg) {
     if (n == 0) {
         return;
@@ -233,13 +280,13 @@ void exaone_pool_run(exaone_pool *pool, size_t n, size_t grain, exaone_pool_fn *
         pthread_mutex_unlock(&pool->run_lock);
         return;
     }
-    open_job(pool, n, grain);
-    pool->fn = fn;
-    pool->arg = arg;
-    next_state(pool);
-    work(pool, 0);
-    atomic_fetch_add(&pool->state, 1); /* nobody needs to be woken for this */
-    await_workers(pool);
+    run_job(pool, n, grain, false, fn, arg);
+    pthread_mutex_unlock(&pool->run_lock);
+}
+
+void exaone_pool_each(exaone_pool *pool, exaone_pool_fn *fn, void *arg) {
+    pthread_mutex_lock(&pool->run_lock);
+    run_job(pool, (size_t)pool->n_threads, 1, true, fn, arg);
     pthread_mutex_unlock(&pool->run_lock);
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cores.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -167,7 +168,7 @@ static exaone_status open_parts(exaone_engine *e, const char *path, const exaone
     if (s == EXAONE_OK) {
         s = compare_patches(e, err);
     }
-    int n_threads = o->n_threads > 0 ? o->n_threads : exaone_pool_cores();
+    int n_threads = o->n_threads > 0 ? o->n_threads : exaone_cores_default();
     if (s == EXAONE_OK) {
         s = exaone_pool_new(n_threads, &e->pool, err);
     }

@@ -14,6 +14,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "base/cores.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -574,7 +575,7 @@ static exaone_status run(job *j, exaone_quantize_report *report) {
         status = check_disk(j);
     }
     if (status == EXAONE_OK) {
-        status = exaone_stream_init(&j->stream, &j->plan, o->threads > 0 ? o->threads : exaone_pool_cores(), o->progress,
+        status = exaone_stream_init(&j->stream, &j->plan, o->threads > 0 ? o->threads : exaone_cores_default(), o->progress,
                                     o->ctx, j->err);
     }
     if (status == EXAONE_OK) {

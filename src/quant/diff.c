@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cores.h"
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/pool.h"
@@ -216,7 +217,7 @@ static exaone_status visit(job *j, const exaone_diff_item *a, const exaone_diff_
 }
 
 static exaone_status run(job *j, const char *a, const char *b) {
-    exaone_status s = exaone_pool_new(j->o->threads > 0 ? j->o->threads : exaone_pool_cores(), &j->pool, j->err);
+    exaone_status s = exaone_pool_new(j->o->threads > 0 ? j->o->threads : exaone_cores_default(), &j->pool, j->err);
     if (s == EXAONE_OK) {
         s = exaone_diff_model_open(&j->a, a, j->o->mmproj_a, j->err);
     }

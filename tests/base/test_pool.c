@@ -1,6 +1,8 @@
 /* The thread pool: every index is worked on once, by a worker number that exists, whatever the number of threads and however
- * short the jobs; several owners take turns; shares are the same each time; nobody waits for a worker that does not come. */
+ * short the jobs; several owners take turns; shares are the same each time; nobody waits for a worker that does not
+ * come. */
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -222,6 +224,70 @@ static void test_asleep(void **state) {
     exaone_pool_free(pool);
 }
 
+/* ---- every thread ---- */
+
+static void mark(void *arg, int worker, size_t begin, size_t end) {
+    who *w = arg;
+    assert_int_equal(begin, worker);
+    assert_int_equal(end, worker + 1);
+    w->threads[worker] = pthread_self();
+    w->arrived++;
+}
+
+static void test_each(void **state) {
+    (void)state;
+    exaone_error err;
+    exaone_pool *pool;
+    for (int n_threads = 1; n_threads <= 2; n_threads++) {
+        assert_int_equal(exaone_pool_new(n_threads, &pool, &err), EXAONE_OK);
+        for (int round = 0; round < 1000; round++) {
+            who w = {.arrived = 0};
+            exaone_pool_each(pool, mark, &w);
+            assert_int_equal(w.arrived, n_threads);
+            assert_true(pthread_equal(w.threads[0], pthread_self()));
+            assert_true(n_threads == 1 || !pthread_equal(w.threads[1], pthread_self()));
+        }
+        exaone_pool_free(pool);
+    }
+}
+
+/* ---- nodes ---- */
+
+static void affinity(void *arg, int worker, size_t begin, size_t end) {
+    (void)begin;
+    (void)end;
+    cpu_set_t *sets = arg;
+    assert_int_equal(pthread_getaffinity_np(pthread_self(), sizeof sets[worker], &sets[worker]), 0);
+}
+
+/* Threads stay on the cores of their node, and the first goes back to where it was. The machine may have one core only: then
+ * both nodes are that one. */
+static void test_nodes(void **state) {
+    (void)state;
+    exaone_error err;
+    exaone_cores here, cores = {.n = 2, .node = {0, 1}, .n_nodes = 2};
+    exaone_cores_here(&here);
+    cores.cpu[0] = here.cpu[0];
+    cores.cpu[1] = here.cpu[here.n - 1];
+    cpu_set_t before, after, sets[4];
+    assert_int_equal(pthread_getaffinity_np(pthread_self(), sizeof before, &before), 0);
+    exaone_pool *pool;
+    assert_int_equal(exaone_pool_new_on(4, &cores, &pool, &err), EXAONE_OK);
+    exaone_pool_each(pool, affinity, sets);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(CPU_COUNT(&sets[i]), 1);
+        assert_true(CPU_ISSET(cores.cpu[i / 2], &sets[i]));
+    }
+    exaone_pool_free(pool);
+    assert_int_equal(pthread_getaffinity_np(pthread_self(), sizeof after, &after), 0);
+    assert_true(CPU_EQUAL(&before, &after));
+    cores.cpu[0] = cores.cpu[1] = EXAONE_MAX_CPUS - 1; /* no such CPU: threads stay where they are */
+    assert_int_equal(exaone_pool_new_on(2, &cores, &pool, &err), EXAONE_OK);
+    exaone_pool_each(pool, affinity, sets);
+    assert_true(here.n == EXAONE_MAX_CPUS || (CPU_EQUAL(&before, &sets[0]) && CPU_EQUAL(&before, &sets[1])));
+    exaone_pool_free(pool);
+}
+
 static void test_refused(void **state) {
     (void)state;
     exaone_pool *pool;
@@ -235,6 +301,7 @@ static void test_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_once),   cmocka_unit_test(test_pieces),
                                        cmocka_unit_test(test_shares), cmocka_unit_test(test_late),
-                                       cmocka_unit_test(test_asleep), cmocka_unit_test(test_refused)};
+                                       cmocka_unit_test(test_asleep), cmocka_unit_test(test_each),
+                                       cmocka_unit_test(test_nodes),  cmocka_unit_test(test_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
