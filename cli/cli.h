@@ -93,6 +93,7 @@ typedef struct cli_model_options {
     const char *model, *mmproj, *cpu;
     const char *precision; /* "f32", "auto" or NULL: auto */
     int64_t threads;
+    bool numa;
     exaone_imatrix *imatrix; /* no option: counts what the engine computes; NULL: none */
 } cli_model_options;
 
@@ -103,6 +104,8 @@ const char *cli_model_path(const char *given, bool *built_in);
 int cli_model_check(const char *command, const cli_model_options *o);
 /* Opens the engine; NULL with the message printed on failure. Says on standard error when the built-in model is used. */
 exaone_engine *cli_open_engine(const cli_model_options *o, bool no_tokenizer);
+/* Says it when --numa changes nothing on this machine. */
+void cli_say_numa(const cli_model_options *o, const exaone_model_info *info);
 /* The tokenizer of --tokenizer FILE (tokenizer.json, a model folder or a GGUF file), else of the model. Close also after a
  * failure. */
 typedef struct cli_tokenizer {
@@ -114,23 +117,24 @@ bool cli_tokenizer_open(const char *file, const char *model, cli_tokenizer *t); 
 void cli_tokenizer_close(cli_tokenizer *t);
 
 /* Options -m, --mmproj, --cpu, --precision, -t for a table. */
-#define CLI_MODEL_OPTIONS(o)                                                                                            \
-    {"--model", "-m", OPT_TEXT, &(o).model,                                                                             \
-     0,         0,    "PATH",   "folder, GGUF file or pulled REPO[:QUANT] (default: EXAONE_MODEL, or the tiny model)"}, \
-        {"--mmproj", NULL, OPT_TEXT, &(o).mmproj,                                                                       \
-         0,          0,    "FILE",   "GGUF file of the vision tower (default: the one beside the model)"},              \
-        {"--cpu", NULL, OPT_TEXT, &(o).cpu,                                                                             \
-         0,       0,    "LEVEL",  "kernels to use: scalar, avx2, avx512, avx512-vnni, amx (default: the best here)"},   \
-        {"--precision",                                                                                                 \
-         NULL,                                                                                                          \
-         OPT_TEXT,                                                                                                      \
-         &(o).precision,                                                                                                \
-         0,                                                                                                             \
-         0,                                                                                                             \
-         "P",                                                                                                           \
-         "activations that meet quantised weights: auto (8 bits) or f32"},                                              \
-    {                                                                                                                   \
-        "--threads", "-t", OPT_INT, &(o).threads, 1, 512, "N", "threads (default: one per fast core)"                   \
+#define CLI_MODEL_OPTIONS(o)                                                                                                  \
+    {"--model", "-m", OPT_TEXT, &(o).model,                                                                                   \
+     0,         0,    "PATH",   "folder, GGUF file or pulled REPO[:QUANT] (default: EXAONE_MODEL, or the tiny model)"},       \
+        {"--mmproj", NULL, OPT_TEXT, &(o).mmproj,                                                                             \
+         0,          0,    "FILE",   "GGUF file of the vision tower (default: the one beside the model)"},                    \
+        {"--cpu", NULL, OPT_TEXT, &(o).cpu,                                                                                   \
+         0,       0,    "LEVEL",  "kernels to use: scalar, avx2, avx512, avx512-vnni, amx (default: the best here)"},         \
+        {"--precision",                                                                                                       \
+         NULL,                                                                                                                \
+         OPT_TEXT,                                                                                                            \
+         &(o).precision,                                                                                                      \
+         0,                                                                                                                   \
+         0,                                                                                                                   \
+         "P",                                                                                                                 \
+         "activations that meet quantised weights: auto (8 bits) or f32"},                                                    \
+        {"--numa", NULL, OPT_FLAG, &(o).numa, 0, 0, NULL, "keep threads and weights on the memory nodes of a large machine"}, \
+    {                                                                                                                         \
+        "--threads", "-t", OPT_INT, &(o).threads, 1, 512, "N", "threads (default: one per fast core)"                         \
     }
 
 /* ---- KV cache ---- */

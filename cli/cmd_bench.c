@@ -160,6 +160,7 @@ static void read_options(bench *b, exaone_engine_options *out) {
     *out = (exaone_engine_options){.mmproj = b->mmproj,
                                    .cpu_level = m->cpu,
                                    .n_threads = (int)m->threads,
+                                   .numa = m->numa,
                                    .no_tokenizer = true,
                                    .precision = m->precision && strcmp(m->precision, "f32") == 0 ? EXAONE_PRECISION_F32
                                                                                                  : EXAONE_PRECISION_AUTO};
@@ -306,6 +307,7 @@ static int measure(bench *b) {
         return CLI_FAILED;
     }
     info = exaone_engine_info(b->e);
+    cli_say_numa(&b->o->model, info);
     b->r.cpu_level = info->cpu_level;
     b->r.layers = info->num_hidden_layers;
     b->r.full_layers = b->r.synthetic ? ALL_LAYERS : b->r.layers;

@@ -79,6 +79,12 @@ int cli_model_check(const char *command, const cli_model_options *o) {
     return -1;
 }
 
+void cli_say_numa(const cli_model_options *o, const exaone_model_info *info) {
+    if (o->numa && info->n_nodes < 2) {
+        cli_say("--numa does nothing: the cores that this process may use are on one memory node");
+    }
+}
+
 exaone_engine *cli_open_engine(const cli_model_options *o, bool no_tokenizer) {
     bool built_in;
     const char *path = cli_model_path(o->model, &built_in);
@@ -93,6 +99,7 @@ exaone_engine *cli_open_engine(const cli_model_options *o, bool no_tokenizer) {
                                      .mmproj = o->mmproj,
                                      .cpu_level = o->cpu,
                                      .n_threads = (int)o->threads,
+                                     .numa = o->numa,
                                      .no_tokenizer = no_tokenizer,
                                      .imatrix = o->imatrix};
     exaone_engine *engine = NULL;
@@ -102,6 +109,7 @@ exaone_engine *cli_open_engine(const cli_model_options *o, bool no_tokenizer) {
         return NULL;
     }
     const exaone_model_info *info = exaone_engine_info(engine);
+    cli_say_numa(o, info);
     if (info->mmproj && info->mmproj_candidates > 1) {
         cli_say("vision tower: %s, chosen from %zu mmproj files beside the model; --mmproj FILE takes another", info->mmproj,
                 info->mmproj_candidates);

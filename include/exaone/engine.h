@@ -37,6 +37,8 @@ typedef struct exaone_engine_options {
     const char *cpu_level;      /* a name of exaone_cpu_level; NULL: the best that this machine has */
     int n_threads;              /* 0: one per core; where some are slow, one per fast core; within the CPU quota and 64 */
     exaone_precision precision; /* of activations that meet quantised weights */
+    bool numa;                  /* keep threads on memory nodes (thread 0, the one that opens the engine, and those that it
+                                   starts, until it closes the engine) and read every weight file there first */
     bool no_tokenizer;          /* do not fail when the model has no tokenizer (exaone_engine_tokenizer gives NULL then) */
     exaone_imatrix *imatrix;    /* counts the inputs of every matrix (imatrix.h); must outlive the engine; NULL: none */
 } exaone_engine_options;
@@ -58,6 +60,7 @@ typedef struct exaone_model_info {
     const char *format;    /* "safetensors" or "gguf" */
     const char *cpu_level; /* the kernels in use */
     int n_threads;
+    int n_nodes;              /* memory nodes that the threads' cores are on; 1: `numa` changes nothing */
     const char *mmproj;       /* path of the GGUF file of the vision tower, or NULL */
     size_t mmproj_candidates; /* from how many files beside the model it was chosen; 0: it was named */
 } exaone_model_info;

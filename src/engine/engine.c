@@ -15,6 +15,7 @@
 #include "engine/observe.h"
 #include "text/tokenizer.h"
 #include "weights/gguf.h"
+#include "weights/place.h"
 
 enum { MAX_TEMPLATE_BYTES = 1 << 20 };
 
@@ -112,7 +113,7 @@ static exaone_status read_processor(exaone_engine *e, exaone_error *err) {
     return read_processor_documents(e, err);
 }
 
-static void fill_info(exaone_engine *e, int n_threads) {
+static void fill_info(exaone_engine *e, const exaone_cores *cores) {
     const exaone_config *c = &e->config;
     exaone_model_info *i = &e->info;
     *i = (exaone_model_info){
@@ -129,7 +130,8 @@ static void fill_info(exaone_engine *e, int n_threads) {
         .cpu_level = e->be->name,
         .mmproj = exaone_weights_mmproj_path(e->weights),
         .mmproj_candidates = exaone_weights_mmproj_candidates(e->weights),
-        .n_threads = n_threads,
+        .n_threads = exaone_pool_size(e->pool),
+        .n_nodes = (int)cores->n_nodes,
     };
     memcpy(i->eos_token_ids, c->eos_token_ids, sizeof i->eos_token_ids);
     const exaone_generation_config *g = &c->generation;
@@ -168,9 +170,15 @@ static exaone_status open_parts(exaone_engine *e, const char *path, const exaone
     if (s == EXAONE_OK) {
         s = compare_patches(e, err);
     }
-    int n_threads = o->n_threads > 0 ? o->n_threads : exaone_cores_default();
+    exaone_cores cores;
+    exaone_cores_here(&cores);
+    bool numa = o->numa && cores.n_nodes > 1;
     if (s == EXAONE_OK) {
-        s = exaone_pool_new(n_threads, &e->pool, err);
+        int n_threads = o->n_threads > 0 ? o->n_threads : exaone_cores_threads(&cores);
+        s = exaone_pool_new_on(n_threads, numa ? &cores : NULL, &e->pool, err);
+    }
+    if (s == EXAONE_OK && numa) {
+        exaone_weights_place(e->weights, e->pool, &cores);
     }
     if (s == EXAONE_OK) {
         e->parallel = exaone_pool_parallel(e->pool);
@@ -190,7 +198,7 @@ static exaone_status open_parts(exaone_engine *e, const char *path, const exaone
         s = exaone_feature_cache_init(&e->features, e->be, o->imatrix ? 0 : EXAONE_FEATURE_BUDGET, err);
     }
     if (s == EXAONE_OK) {
-        fill_info(e, n_threads);
+        fill_info(e, &cores);
     }
     return s;
 }

@@ -15,6 +15,9 @@ exactly "EXAONE_MODEL" 0 "0:37"
 if grep -q "built-in" "$work/err"; then fail "EXAONE_MODEL is not the built-in one"; else pass "EXAONE_MODEL is not the built-in one"; fi
 run_it "$exaone" run -m models/tiny --cpu scalar -t 1 --image $image --no-think "$ask"
 exactly "another kernel level and one thread" 0 "0:37"
+run_it "$exaone" run --numa --image $image --no-think "$ask"
+exactly "--numa" 0 "0:37"
+if [ -d /sys/devices/system/node/node1 ] || grep -q "numa does nothing" "$work/err"; then pass "--numa says when it does nothing"; else fail "--numa says when it does nothing"; fi
 run_it "$exaone" run --image - --no-think "$ask" <$image
 exactly "an image from standard input" 0 "0:37"
 run_it "$exaone" run --image "data:image/png;base64,$(base64 -w0 $image)" --no-think "$ask"
