@@ -43,6 +43,8 @@ static void fill_avx2(exaone_kernels *k) {
     exaone_kernels_avx2(k);
     exaone_kernels_avx2_q8(k);
     exaone_kernels_avx2_unpack(k);
+    exaone_kernels_avx2_tiles(k);
+    exaone_kernels_avx2_unpack_tiles(k);
     exaone_kernels_avx2_scaled(k);
     exaone_kernels_avx2_cached(k);
 }

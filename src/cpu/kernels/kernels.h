@@ -156,6 +156,8 @@ void exaone_kernels_scalar_cached(exaone_kernels *k);
 void exaone_kernels_avx2(exaone_kernels *k); /* defined where the compiler targets x86-64 */
 void exaone_kernels_avx2_q8(exaone_kernels *k);
 void exaone_kernels_avx2_unpack(exaone_kernels *k);
+void exaone_kernels_avx2_tiles(exaone_kernels *k);
+void exaone_kernels_avx2_unpack_tiles(exaone_kernels *k); /* after the former */
 void exaone_kernels_avx2_scaled(exaone_kernels *k);
 void exaone_kernels_avx2_cached(exaone_kernels *k);
 void exaone_kernels_avx512(exaone_kernels *k);
