@@ -171,6 +171,7 @@ static void check_table(program *p) {
     /* numbers, which checks use */
     memset(seen + offsetof(exaone_kernels, tile_offset), 1, sizeof p->table.tile_offset);
     memset(seen + offsetof(exaone_kernels, tile_bits), 1, sizeof p->table.tile_bits);
+    memset(seen + offsetof(exaone_kernels, tile_start), 1, sizeof p->table.tile_start);
     for (size_t i = 0; i < N_ENTRIES; i++) {
         size_t c = 0;
         memset(seen + ENTRIES[i].at, 1, ENTRIES[i].size);

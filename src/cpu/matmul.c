@@ -143,6 +143,16 @@ static size_t tile_group(const exaone_matrix *w) {
     return is_scaled(w) ? 32 : exaone_blocks_group(w->dtype);
 }
 
+/* The scale with the 22 significant bits that tiles take; only scales of type F32 have more, and lose 2^-22 of their size.
+ */
+static float short_scale(float scale) {
+    uint32_t bits;
+    memcpy(&bits, &scale, sizeof bits);
+    bits &= ~3U;
+    memcpy(&scale, &bits, sizeof scale);
+    return scale;
+}
+
 /* All scales of up to 16 rows of an I4 matrix, [row, run of columns]. */
 static void scales_of_rows(const exaone_cpu *cpu, const exaone_matrix *w, size_t o, float *to) {
     const exaone_scales *g = &w->scales;
@@ -172,7 +182,7 @@ static void groups_of_i4(const exaone_matrix *w, size_t o, size_t c, size_t n, c
         }
         for (size_t i = 0; i < n_rows; i++) {
             size_t r = s->first_row + o + i;
-            to->scale[g][i] = scales[i * runs + run];
+            to->scale[g][i] = short_scale(scales[i * runs + run]);
             zero[g][i] =
                 (uint8_t)(s->zero_points ? (uint32_t)s->zero_points[r / 8 * s->stride + run] >> 4 * (r % 8) & 15 : 8);
         }
@@ -207,7 +217,7 @@ static void part_of_i4(const exaone_cpu *cpu, const exaone_matrix *w, size_t o, 
         exaone_matrix_scales(w, o, (c + i) / cols, 1, &s, &zero);
         cpu->kernels.unpack_i4(q + i, row + (c + i) / 2, run, zero);
         for (size_t end = i + run; i < end; i += 32) {
-            scale[i / 32] = s;
+            scale[i / 32] = short_scale(s);
         }
     }
 }

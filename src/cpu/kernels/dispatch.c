@@ -53,6 +53,13 @@ static void fill_avx512vnni(exaone_kernels *k) {
     exaone_kernels_avx512vnni(k);
     exaone_kernels_avx512vnni_unpack(k);
 }
+
+#if EXAONE_HAVE_AMX
+static void fill_amx(exaone_kernels *k) {
+    exaone_kernels_amx(k);
+    exaone_kernels_amx_tiles(k);
+}
+#endif
 #endif
 
 #if defined(__aarch64__)
@@ -114,7 +121,7 @@ static const struct {
     {"avx512", has_avx512, exaone_kernels_avx512},
     {"avx512-vnni", has_avx512vnni, fill_avx512vnni},
 #if EXAONE_HAVE_AMX
-    {"amx", has_amx, exaone_kernels_amx},
+    {"amx", has_amx, fill_amx},
 #endif
 #elif defined(__aarch64__)
     {"neon", always, fill_neon},

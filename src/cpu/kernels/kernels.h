@@ -37,7 +37,8 @@ typedef struct exaone_q8_weights {
 enum { EXAONE_TILE_OUTPUTS = 16, EXAONE_TILE_COLUMNS = 256, EXAONE_TILE_QUADS = EXAONE_TILE_COLUMNS / 4 };
 
 /* Up to 256 columns of 16 weight rows: value = scale * (q - offset) - min; offset is a number of the type, and only types
- * with offset 0 have a min. q < 2^bits, a number of the type too. 64-byte aligned. */
+ * with offset 0 have a min. q < 2^bits, a number of the type too; q - offset < 128 when there is an offset. A scale has at
+ * most 22 significant bits, so that a small integer times it is exact. 64-byte aligned. */
 typedef struct exaone_q8_tile {
     uint8_t q[EXAONE_TILE_QUADS][EXAONE_TILE_OUTPUTS * 4];      /* [column / 4][output, column % 4] */
     float scale[EXAONE_TILE_COLUMNS / 16][EXAONE_TILE_OUTPUTS]; /* [column / group][output] */
@@ -49,7 +50,7 @@ typedef struct exaone_q8_panel {
     int8_t q[EXAONE_TILE_COLUMNS];
     float scale[EXAONE_TILE_COLUMNS / 32];
     union {
-        int32_t start[EXAONE_TILE_COLUMNS / 16]; /* -offset * (sum of q over a group): where its integer sum begins */
+        int32_t start[EXAONE_TILE_COLUMNS / 16]; /* tile_start - offset * (sum of q over a group): its integer sum's begin */
         float sum[EXAONE_TILE_COLUMNS / 16];     /* offset 0: scale * (sum of q over a group) */
     } of;
     float unused[8]; /* 384 bytes */
@@ -140,6 +141,7 @@ typedef struct exaone_kernels {
     /* n columns of 16 rows of I4, `stride` bytes apart; zero [n / 32, 16]; or NULL */
     void (*unpack_tile_i4)(exaone_q8_tile *to, const uint8_t *rows, size_t stride, size_t n, const uint8_t *zero);
     uint8_t tile_offset[EXAONE_DTYPE_COUNT], tile_bits[EXAONE_DTYPE_COUNT];
+    int32_t tile_start;                           /* see exaone_q8_panel */
     exaone_unpack_fn *unpack[EXAONE_DTYPE_COUNT]; /* of block types; the same bits at every level */
 } exaone_kernels;
 
@@ -165,7 +167,11 @@ void exaone_kernels_avx512(exaone_kernels *k);
 void exaone_kernels_interleaved_tiles(exaone_kernels *k);
 void exaone_kernels_avx512vnni(exaone_kernels *k);
 void exaone_kernels_avx512vnni_unpack(exaone_kernels *k);
-void exaone_kernels_amx(exaone_kernels *k);  /* defined where the compiler knows AMX */
+void exaone_kernels_amx(exaone_kernels *k); /* defined where the compiler knows AMX */
+void exaone_kernels_amx_tiles(exaone_kernels *k);
+/* The dot_tiles of avx512-vnni, which the next level uses for few rows. */
+void exaone_avx512vnni_dot_tiles(float *acc, const exaone_q8_panel *x, size_t n_rows, const exaone_q8_tile *w, size_t n,
+                                 size_t group, int offset, int bits, const exaone_q8_fetch *next);
 void exaone_kernels_neon(exaone_kernels *k); /* defined where the compiler targets aarch64 */
 void exaone_kernels_neon_q8(exaone_kernels *k);
 void exaone_kernels_neon_unpack(exaone_kernels *k);

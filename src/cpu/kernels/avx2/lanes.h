@@ -5,8 +5,8 @@
 #include <immintrin.h>
 #include <stddef.h>
 
-/* A loop over a number known when it is compiled, at most 8: none is left, so that arrays of registers are registers. */
-#define EACH(i, n) _Pragma("GCC unroll 8") for (size_t i = 0; i < (n); i++)
+/* A loop over a number known when it is compiled, at most 16: none is left, so that arrays of registers are registers. */
+#define EACH(i, n) _Pragma("GCC unroll 16") for (size_t i = 0; i < (n); i++)
 
 static inline float exaone_reduce_8(__m256 v) {
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));

@@ -14,6 +14,7 @@
 
 #include "cpu/kernels/avx2/lanes.h"
 #include "cpu/kernels/avx512vnni/quads.h"
+#include "cpu/kernels/avx512vnni/sums.h"
 
 /* ---- activations ---------------------------------------------------------------------------------------------------------
  */
@@ -43,7 +44,7 @@ static void panels_q8(exaone_q8_panel *out, size_t stride, const float *x, size_
         sum[0] += group == 16 ? 0 : sum[1];
         for (size_t i = 0; i < 32 / group; i++) {
             if (offset) {
-                p->of.start[first + i] = -offset * sum[i];
+                p->of.start[first + i] = EXAONE_FLOAT_BITS - offset * sum[i];
             } else {
                 p->of.sum[first + i] = scale * (float)sum[i];
             }
@@ -77,7 +78,7 @@ static inline __attribute__((always_inline)) void dot_group(__m512 t[8][2], cons
                                                             const size_t group, const int offset, const int add) {
     __m512i dot[8][2];
     EACH(r, R) {
-        dot[r][0] = dot[r][1] = offset ? _mm512_set1_epi32(x[r].of.start[g]) : _mm512_setzero_si512();
+        dot[r][0] = dot[r][1] = _mm512_set1_epi32(offset ? x[r].of.start[g] : EXAONE_FLOAT_BITS);
     }
     EACH(i, group / 4) {
         size_t quad = g * (group / 4) + i;
@@ -88,9 +89,11 @@ static inline __attribute__((always_inline)) void dot_group(__m512 t[8][2], cons
             dot[r][1] = _mm512_dpbusd_epi32(dot[r][1], w1, v);
         }
     }
-    EACH(r, R) EACH(o, 2) {
-        __m512 scale = _mm512_load_ps(w[o].scale[g]), whole = _mm512_cvtepi32_ps(dot[r][o]);
-        t[r][o] = add ? _mm512_fmadd_ps(whole, scale, t[r][o]) : _mm512_mul_ps(whole, scale);
+    EACH(o, 2) {
+        __m512 scale = _mm512_load_ps(w[o].scale[g]);
+        EACH(r, R) {
+            t[r][o] = exaone_scaled_sum(dot[r][o], scale, t[r][o], add);
+        }
     }
 }
 
@@ -165,8 +168,8 @@ DOT(dot_32_min, 32, 0, 6)
 DOT(dot_16_offset, 16, 1, 4)
 DOT(dot_16_min, 16, 0, 4)
 
-static void dot_tiles(float *acc, const exaone_q8_panel *x, size_t n_rows, const exaone_q8_tile *w, size_t n, size_t group,
-                      int offset, int bits, const exaone_q8_fetch *next) {
+void exaone_avx512vnni_dot_tiles(float *acc, const exaone_q8_panel *x, size_t n_rows, const exaone_q8_tile *w, size_t n,
+                                 size_t group, int offset, int bits, const exaone_q8_fetch *next) {
     (void)bits;
     if (group == 32) {
         (offset ? dot_32_offset : dot_32_min)(acc, x, n_rows, w, n, next);
@@ -196,9 +199,10 @@ static void interleave(exaone_q8_tile *to, const exaone_q8_weights *rows, size_t
 }
 
 void exaone_kernels_avx512vnni(exaone_kernels *k) {
-#define K(name, result, args) k->name = name;
-    EXAONE_KERNELS_TILES(K)
-#undef K
+    k->panels_q8 = panels_q8;
+    k->dot_tiles = exaone_avx512vnni_dot_tiles;
+    k->interleave = interleave;
+    k->tile_start = EXAONE_FLOAT_BITS;
     exaone_kernels_interleaved_tiles(k);
 }
 #endif
