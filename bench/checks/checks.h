@@ -34,7 +34,11 @@
     C(interleave)       \
     C(unpack_tile)      \
     C(unpack_tile_i4)   \
-    C(dot_tiles)
+    C(dot_tiles)        \
+    C(planes_split)     \
+    C(planes_weights)   \
+    C(planes_dot)       \
+    C(planes_out)
 
 #define C(name) void check_##name(const exaone_kernels *k);
 BENCH_CHECKS(C)

@@ -272,6 +272,45 @@ static void tiles(job *j) {
     }
 }
 
+/* ---- planes ---- */
+
+enum { PLANE_OUTPUTS = 256, PLANE_COLUMNS = 256, TILE_ROWS = EXAONE_PLANE_ROWS };
+#define NUMBERS(from) ((uint16_t *)(void *)(from))
+RUN(planes_split, (NUMBERS(j->out), j->x, FEATURES, TILE_ROWS, TILE_ROWS, FEATURES))
+RUN(planes_out, (j->out, PLANE_OUTPUTS, j->y, j->rows, NULL, PLANE_OUTPUTS))
+
+static void run_planes_weights(job *j) {
+    j->k->planes_weights(NUMBERS(j->out), NUMBERS(j->y), FEATURES, EXAONE_PLANE_OUTPUTS, PLANE_COLUMNS, NUMBERS(j->y));
+}
+
+static void run_planes_dot(job *j) {
+    size_t width = j->rows == 1 ? 1 : TILE_ROWS;
+    j->k->planes_dot(j->out, NUMBERS(j->y), PLANE_COLUMNS * EXAONE_PLANES * width, j->rows, width, NUMBERS(j->y),
+                     PLANE_OUTPUTS / EXAONE_PLANE_OUTPUTS, PLANE_COLUMNS, true);
+}
+
+static void planes(job *j) {
+    static const size_t ROWS[] = {1, 16, 32, 64, 256};
+    if (j->wanted(j->ctx, "planes_split")) {
+        time_it(j, "planes_split", run_planes_split, FEATURES * TILE_ROWS * (4 + 2 * EXAONE_PLANES), SPEED_READING,
+                "16 rows");
+    }
+    if (j->wanted(j->ctx, "planes_weights")) {
+        time_it(j, "planes_weights", run_planes_weights, EXAONE_PLANE_OUTPUTS * PLANE_COLUMNS * 2, SPEED_READING,
+                "32 outputs");
+    }
+    for (size_t i = 0; j->wanted(j->ctx, "planes_dot") && i < sizeof ROWS / sizeof *ROWS; i++) {
+        char form[48];
+        j->rows = ROWS[i];
+        snprintf(form, sizeof form, "three planes, %zu row%s", ROWS[i], ROWS[i] == 1 ? "" : "s");
+        time_it(j, "planes_dot", run_planes_dot, (double)ROWS[i] * PLANE_OUTPUTS * PLANE_COLUMNS, SPEED_BF16, form);
+    }
+    if (j->wanted(j->ctx, "planes_out")) {
+        j->rows = PLANE_OUTPUTS;
+        time_it(j, "planes_out", run_planes_out, PLANE_OUTPUTS * PLANE_OUTPUTS * 8, SPEED_READING, "256 rows");
+    }
+}
+
 bool speed_run(const exaone_kernels *k, bool (*wanted)(void *ctx, const char *kernel), double seconds, speed_tell *tell,
                void *ctx) {
     job j = {.k = k, .wanted = wanted, .seconds = seconds, .tell = tell, .ctx = ctx};
@@ -294,6 +333,7 @@ bool speed_run(const exaone_kernels *k, bool (*wanted)(void *ctx, const char *ke
         plain(&j);
         eight_bit(&j);
         tiles(&j);
+        planes(&j);
     }
     free(j.x);
     free(j.y);

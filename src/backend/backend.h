@@ -69,9 +69,9 @@ struct exaone_backend {
     void (*download)(exaone_backend *be, void *host, const void *device, size_t bytes);
     void (*copy)(exaone_backend *be, void *device, const void *from, size_t bytes); /* both are device memory, disjoint */
 
-    /* Gets the memory that products with quantised matrices of up to max_features columns need. May fail; called while a
-     * model is bound, before any of the operations below. */
-    exaone_status (*prepare)(exaone_backend *be, size_t max_features, exaone_error *err);
+    /* Gets the memory that products need with quantised matrices of up to max_features and BF16 ones of up to max_bf16
+     * columns. May fail; called while a model is bound, before any of the operations below. */
+    exaone_status (*prepare)(exaone_backend *be, size_t max_features, size_t max_bf16, exaone_error *err);
 
     /* out[r] = row ids[r] of W as f32; ids on the host, inside the matrix */
     void (*embed)(exaone_backend *be, float *out, const exaone_matrix *w, const int32_t *ids, size_t n);

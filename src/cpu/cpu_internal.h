@@ -28,18 +28,27 @@ typedef struct exaone_cpu {
     struct exaone_tile_scratch *tile_scratch; /* [workers] */
     uint8_t *unpacked;                        /* [workers, unpacked_bytes]: weight rows taken apart, or as f32 */
     size_t unpacked_bytes;
+    /* Products with BF16 matrices of up to max_bf16 columns, where the level has planes (matmul_bf16.c). */
+    size_t max_bf16;
+    uint16_t *planes;                           /* of 256 rows of max_bf16 columns, or more rows of fewer */
+    struct exaone_plane_scratch *plane_scratch; /* [workers] */
 } exaone_cpu;
 
 enum { EXAONE_CPU_ROWS = 256 }; /* activations made 8-bit at a time, at most */
 
 bool exaone_cpu_matmul_init(exaone_cpu *cpu); /* false: no mutex */
 void exaone_cpu_matmul_release(exaone_cpu *cpu);
-exaone_status exaone_cpu_prepare(exaone_backend *be, size_t max_features, exaone_error *err);
+exaone_status exaone_cpu_prepare(exaone_backend *be, size_t max_features, size_t max_bf16, exaone_error *err);
+exaone_status exaone_cpu_bf16_prepare(exaone_cpu *cpu, size_t max_bf16, exaone_error *err); /* its part of it */
+void exaone_cpu_bf16_release(exaone_cpu *cpu);
 void exaone_cpu_embed(exaone_backend *be, float *out, const exaone_matrix *w, const int32_t *ids, size_t n);
 void exaone_cpu_matmul(exaone_backend *be, float *out, size_t out_stride, const float *x, const exaone_matrix *w, size_t n);
 /* The same for w of F32, BF16 or F16. */
 void exaone_cpu_matmul_plain(exaone_cpu *cpu, float *out, size_t out_stride, const float *x, const exaone_matrix *w,
                              size_t n);
+/* For w of BF16 where the level has planes. */
+void exaone_cpu_matmul_bf16(exaone_cpu *cpu, float *out, size_t out_stride, const float *x, const exaone_matrix *w,
+                            size_t n);
 
 void exaone_cpu_store_kv(exaone_backend *be, const exaone_attention *a, const float *k, const float *v);
 void exaone_cpu_attention(exaone_backend *be, float *out, const float *q, const exaone_attention *a);

@@ -380,6 +380,7 @@ static void release_memory(exaone_cpu *cpu) {
 
 void exaone_cpu_matmul_release(exaone_cpu *cpu) {
     release_memory(cpu);
+    exaone_cpu_bf16_release(cpu);
     pthread_mutex_destroy(&cpu->shared);
 }
 
@@ -408,8 +409,9 @@ static bool reserve_rows(exaone_cpu *cpu, size_t n, size_t workers) {
     return cpu->rows.q && cpu->rows.scale && cpu->rows.sum_16 && cpu->rows.sum_32;
 }
 
-exaone_status exaone_cpu_prepare(exaone_backend *be, size_t max_features, exaone_error *err) {
+exaone_status exaone_cpu_prepare(exaone_backend *be, size_t max_features, size_t max_bf16, exaone_error *err) {
     exaone_cpu *cpu = be->state;
+    EXAONE_TRY(exaone_cpu_bf16_prepare(cpu, max_bf16, err));
     if (max_features <= cpu->max_features) {
         return EXAONE_OK;
     }

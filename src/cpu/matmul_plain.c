@@ -37,6 +37,10 @@ static size_t rows_at_a_time(size_t n_in) {
 
 void exaone_cpu_matmul_plain(exaone_cpu *cpu, float *out, size_t out_stride, const float *x, const exaone_matrix *w,
                              size_t n) {
+    if (w->dtype == EXAONE_BF16 && cpu->kernels.planes_dot) {
+        exaone_cpu_matmul_bf16(cpu, out, out_stride, x, w, n);
+        return;
+    }
     size_t n_in = w->in_features, step = rows_at_a_time(n_in);
     for (size_t r = 0; r < n; r += step) {
         job j = {cpu, out + r * out_stride, out_stride, x + r * n_in, w, n - r < step ? n - r : step};

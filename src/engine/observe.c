@@ -120,9 +120,9 @@ static void copy(exaone_backend *be, void *device, const void *from, size_t byte
     inner->copy(inner, device, from, bytes);
 }
 
-static exaone_status prepare(exaone_backend *be, size_t max_features, exaone_error *err) {
+static exaone_status prepare(exaone_backend *be, size_t max_features, size_t max_bf16, exaone_error *err) {
     INNER;
-    return inner->prepare(inner, max_features, err);
+    return inner->prepare(inner, max_features, max_bf16, err);
 }
 
 static void embed(exaone_backend *be, float *out, const exaone_matrix *w, const int32_t *ids, size_t n) {

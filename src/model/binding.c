@@ -16,9 +16,9 @@ typedef struct {
     exaone_model *m;
     const exaone_weights *w;
     exaone_error *err;
-    char prefix[96];  /* "model.language_model.layers.7." */
-    int max_features; /* columns of the widest quantised matrix */
-    bool only_check;  /* ask for every tensor, take none */
+    char prefix[96];            /* "model.language_model.layers.7." */
+    int max_features, max_bf16; /* columns of the widest quantised and the widest BF16 matrix */
+    bool only_check;            /* ask for every tensor, take none */
 } binder;
 
 /* Device memory that the model releases. */
@@ -66,6 +66,14 @@ static exaone_status vector(binder *b, float **out, const char *name, int n) {
     return EXAONE_OK;
 }
 
+/* Keeps the widths that the backend has to prepare for. */
+static void note_columns(binder *b, const exaone_matrix *w) {
+    bool quantised = !(EXAONE_DTYPE_BIT(w->dtype) & EXAONE_DTYPES_FLOAT);
+    int n = (int)w->in_features;
+    b->max_features = quantised && n > b->max_features ? n : b->max_features;
+    b->max_bf16 = w->dtype == EXAONE_BF16 && n > b->max_bf16 ? n : b->max_bf16;
+}
+
 /* A matrix in its stored form. (A backend with its own memory uploads here.) */
 static exaone_status matrix(binder *b, exaone_matrix *out, const char *name, int n_out, int n_in) {
     char full[192];
@@ -77,8 +85,8 @@ static exaone_status matrix(binder *b, exaone_matrix *out, const char *name, int
     }
     exaone_status s =
         exaone_quantization_matrix(b->m->config->quantization, b->w, full, (size_t)n_out, (size_t)n_in, out, b->err);
-    if (s == EXAONE_OK && n_in > b->max_features && !(EXAONE_DTYPE_BIT(out->dtype) & EXAONE_DTYPES_FLOAT)) {
-        b->max_features = n_in;
+    if (s == EXAONE_OK) {
+        note_columns(b, out);
     }
     return s;
 }
@@ -226,6 +234,7 @@ static exaone_status bind_vision(binder *b) {
     const exaone_vision_config *c = &m->config->vision;
     int merged = c->hidden_size * c->spatial_merge_size * c->spatial_merge_size;
     EXAONE_TRY(bind_patch_embed(b));
+    note_columns(b, &b->m->vision.patch_embed);
     m->vision.blocks = exaone_mem_array((size_t)c->depth, sizeof *m->vision.blocks);
     m->vision.inv_freq = exaone_mem_array((size_t)(c->hidden_size / c->num_heads / 4), sizeof *m->vision.inv_freq);
     if (!m->vision.blocks || !m->vision.inv_freq) {
@@ -281,7 +290,7 @@ exaone_status exaone_model_bind(exaone_model *m, const exaone_config *config, co
     *m = (exaone_model){.config = config, .be = be};
     binder b = {.m = m, .w = weights, .err = err};
     EXAONE_TRY(bind_parts(&b, true));
-    return be->prepare(be, (size_t)b.max_features, err);
+    return be->prepare(be, (size_t)b.max_features, (size_t)b.max_bf16, err);
 }
 
 void exaone_model_release(exaone_model *m) {

@@ -194,7 +194,7 @@ static void products(void **state) {
             exaone_backend *be;
             assert_int_equal(exaone_pool_new(2, &pool, &err), EXAONE_OK);
             assert_int_equal(exaone_cpu_open(pool, level, (exaone_precision)precision, &be, &err), EXAONE_OK);
-            assert_int_equal(be->prepare(be, 300, &err), EXAONE_OK);
+            assert_int_equal(be->prepare(be, 300, 0, &err), EXAONE_OK);
             for (size_t i = 0; i < sizeof FORMS / sizeof *FORMS; i++) {
                 const form *f = &FORMS[i];
                 made d = make(f, EXAONE_F32);
@@ -247,7 +247,7 @@ static void scales_that_are_no_numbers(void **state) {
         exaone_backend *be;
         assert_int_equal(exaone_pool_new(1, &pool, &err), EXAONE_OK);
         assert_int_equal(exaone_cpu_open(pool, NULL, (exaone_precision)precision, &be, &err), EXAONE_OK);
-        assert_int_equal(be->prepare(be, 64, &err), EXAONE_OK);
+        assert_int_equal(be->prepare(be, 64, 0, &err), EXAONE_OK);
         for (size_t b = 0; b < 3; b++) {
             uint32_t words[2][8];
             float scale[2] = {bad[b], 1}, x[64], out[2];

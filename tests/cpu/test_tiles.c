@@ -382,7 +382,7 @@ static void matrices(void **state) {
         for (int b = 0; b < 2; b++) {
             assert_int_equal(exaone_pool_new(1 + 2 * b, &pools[b], &err), EXAONE_OK);
             assert_int_equal(exaone_cpu_open(pools[b], level, EXAONE_PRECISION_AUTO, &be[b], &err), EXAONE_OK);
-            assert_int_equal(be[b]->prepare(be[b], 768, &err), EXAONE_OK);
+            assert_int_equal(be[b]->prepare(be[b], 768, 0, &err), EXAONE_OK);
         }
         for (int type = 0; type < EXAONE_DTYPE_COUNT; type++) {
             if (!exaone_blocks_group((exaone_dtype)type)) {

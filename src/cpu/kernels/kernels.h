@@ -5,6 +5,7 @@
 #ifndef EXAONE_CPU_KERNELS_H
 #define EXAONE_CPU_KERNELS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -55,6 +56,12 @@ typedef struct exaone_q8_panel {
     } of;
     float unused[8]; /* 384 bytes */
 } exaone_q8_panel;
+
+/* ---- planes: BF16 matrices by rows of f32, each number of which is a sum of three bf16 numbers. A level has all of their
+ * kernels or none. -------------------------------------------------------------------------------------------------------
+ */
+
+enum { EXAONE_PLANES = 3, EXAONE_PLANE_ROWS = 16, EXAONE_PLANE_STEP = 32, EXAONE_PLANE_OUTPUTS = 32 };
 
 /* Memory that is wanted soon: `bytes` of each of 32 rows, no row that begins at `end` or behind it. */
 typedef struct exaone_q8_fetch {
@@ -108,6 +115,23 @@ typedef void exaone_unpack_tile_fn(exaone_q8_tile *to, const uint8_t *rows, size
     /* 16 rows taken apart, 256 bytes, 16 scales and 16 mins apart, as a tile of offset 128, or 0 when there are mins */ \
     K(interleave, void, (exaone_q8_tile * to, const exaone_q8_weights *rows, size_t n))
 
+/* `width` of up to 16 rows together: the next power of two when a call has fewer rows than 16, else 16. The columns go in
+ * steps of 32, the last filled up with zeros. */
+#define EXAONE_KERNELS_PLANES(K)                                                                                          \
+    /* up to 16 rows as planes [steps][3][16 pairs of columns][width][2] */                                               \
+    K(planes_split, void, (uint16_t * out, const float *x, size_t x_stride, size_t n_rows, size_t width, size_t n))       \
+    /* up to 32 rows of a matrix as [steps][32][32 columns], zeros in rows that there are not; asks for as much memory at \
+     * next, which may lie anywhere. Returns which rows have an infinity or a NaN, the first in bit 0 */                  \
+    K(planes_weights, uint32_t,                                                                                           \
+      (uint16_t * out, const uint16_t *w, size_t w_stride, size_t n_out, size_t n, const uint16_t *next))                 \
+    /* n_rows rows of planes, x_stride numbers from 16 to 16, by n_pairs times 32 outputs, n columns: adds to acc         \
+     * [n_rows / 32][n_pairs][2 times 16 rows][2 times 16 outputs][16 outputs][16 rows], or begins it when `first` */     \
+    K(planes_dot, void,                                                                                                   \
+      (float *acc, const uint16_t *x, size_t x_stride, size_t n_rows, size_t width, const uint16_t *w, size_t n_pairs,    \
+       size_t n, bool first))                                                                                             \
+    /* acc of n_rows by n_out, with bias, or NULL */                                                                      \
+    K(planes_out, void, (float *out, size_t out_stride, const float *acc, size_t n_rows, const float *bias, size_t n_out))
+
 /* Kernels of types with scales in other tensors (tensor/matrix.h), for a run of n elements with one scale; the same bits at
  * every level. The run of an I4 row starts at a byte (an even column). */
 #define EXAONE_KERNELS_SCALED(K)                                                            \
@@ -136,6 +160,7 @@ typedef struct exaone_kernels {
     EXAONE_KERNELS_SCALED(K)
     EXAONE_KERNELS_CACHED(K)
     EXAONE_KERNELS_TILES(K)
+    EXAONE_KERNELS_PLANES(K)
 #undef K
     exaone_unpack_tile_fn *unpack_tile[EXAONE_DTYPE_COUNT]; /* or NULL, then: unpack and interleave */
     /* n columns of 16 rows of I4, `stride` bytes apart; zero [n / 32, 16]; or NULL */
