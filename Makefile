@@ -158,12 +158,18 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(call obj,$(SUPPORT_SRC)) $(INTERNAL)
 # The kernels and their tests without any library but libc, and without cmocka's: what tests/cpu/test_aarch64.sh compiles for
 # another processor (SHA-256 is of libcrypto).
 KERNEL_OBJ := $(call obj,$(filter-out src/base/sha256.c,$(filter src/base/% src/tensor/% src/cpu/%,$(LIB_SRC))))
-kernel-tests: $(patsubst tests/cpu/%.c,$(BUILD)/kernel-tests/%,$(wildcard tests/cpu/test_*.c)) $(BUILD)/kernel-tests/levels
+kernel-tests: $(patsubst tests/cpu/%.c,$(BUILD)/kernel-tests/%,$(wildcard tests/cpu/test_*.c)) \
+	$(BUILD)/kernel-tests/levels $(BUILD)/kernel-tests/kernels
 $(BUILD)/kernel-tests/test_%: $(BUILD)/tests/cpu/test_%.o $(BUILD)/tests/cross/cmocka.o $(KERNEL_OBJ)
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  LD   $@")
 	$(Q)$(LINK) -static $^ -lm -o $@
 $(BUILD)/kernel-tests/levels: $(BUILD)/tests/cross/levels.o $(KERNEL_OBJ)
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  LD   $@")
+	$(Q)$(LINK) -static $^ -lm -o $@
+
+$(BUILD)/kernel-tests/kernels: $(call obj,bench/kernels.c $(KERNEL_CHECK_SRC) src/bench/machine.c src/bench/peaks.c) $(KERNEL_OBJ)
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  LD   $@")
 	$(Q)$(LINK) -static $^ -lm -o $@
@@ -175,9 +181,9 @@ $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_MAIN) $(INTERNAL
 	$(Q)$(LINK) $(if $(FUZZ),-fsanitize=fuzzer) $(filter %.o %.a,$^) $(LDLIBS) -o $@
 
 bench: $(call bin,$(BENCH_SRC)) $(PROGRAM)
-	@echo "measuring four layers of the 33B's shapes, about ten minutes; what the table means: docs/performance.md"
-	@$(PROGRAM) bench --synthetic 33b:Q4_K_M --layers 4 --max-seconds 600
-	@echo "more: $(PROGRAM) bench --help; many streams, long documents, drafts: $(BUILD)/bench, bench/; other programs: bench/compare.py"
+	@echo "measuring the 33B's shapes against what they should reach, about ten minutes; what the table means: docs/performance.md"
+	@bench/targets.py --program $(PROGRAM)
+	@echo "more: $(PROGRAM) bench --help; $(BUILD)/bench/kernels, streams, long_document; bench/accuracy.py, compare.py, drafts.py"
 
 tests: $(call bin,$(TEST_SRC) $(TOOL_SRC) $(FUZZ_SRC)) $(BUILD)/bench/kernels
 
@@ -248,7 +254,7 @@ help:
 	@echo "make demo       build, then ask the built-in tiny model about an image, a video and a sum"
 	@echo "make test       every test; the last line counts them"
 	@echo "make test-aarch64  the kernels of 64-bit ARM, cross-compiled and run under qemu (make test does it where both are)"
-	@echo "make bench      measure the machine and four layers of the 33B on it, ten minutes; build/bench: more programs that measure"
+	@echo "make bench      measure the 33B's shapes against their targets, ten minutes; LLAMA_BENCH=PROGRAM compares with llama.cpp"
 	@echo "make check      the static rules: includes, symbols, calls, headers, sizes, format, cppcheck, links"
 	@echo "make format     clang-format on every source file"
 	@echo "make asan       the tests under the address and undefined-behaviour sanitizers"

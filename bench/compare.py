@@ -17,11 +17,15 @@ import subprocess
 import sys
 
 
-def run(command):
+def run_text(command):
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     if done.returncode:
         sys.exit(f"{command[0]} ended with {done.returncode}: {done.stderr.decode(errors='replace')[-400:]}")
-    return json.loads(done.stdout)
+    return done.stdout
+
+
+def run(command):
+    return json.loads(run_text(command))
 
 
 def ours(a):

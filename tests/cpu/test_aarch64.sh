@@ -37,6 +37,12 @@ levels() {
     if [ "$found" = "$*" ]; then echo "ok aarch64 $cpu has $*"; else echo "not ok aarch64 $cpu has $*: found $found"; fi
 }
 
+# kernels CPU: every check of bench/kernels.c counts
+kernels() {
+    "$qemu" -cpu "$1" "$where/kernel-tests/kernels" --check | sed "s/^ok /ok aarch64 $1 /; s/^not ok /not ok aarch64 $1 /"
+    [ "${PIPESTATUS[0]}" -le 1 ] || echo "not ok aarch64 $1 kernels ended in the middle"
+}
+
 levels cortex-a72 scalar neon
 levels neoverse-n1 scalar neon dotprod
 levels max scalar neon dotprod i8mm
@@ -46,3 +52,5 @@ done
 for test in kernels blocks scaled tiles; do # attention has no kernels above neon, and takes long
     run max "$test"
 done
+kernels cortex-a72
+kernels max
