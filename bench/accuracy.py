@@ -102,7 +102,7 @@ def replies(model, tower, level, limit, exaone):
     return sum(x["output_ids"] == y["output_ids"] for x, y in zip(*done)), [sum(c["correct"] for c in d) for d in done], len(done[0])
 
 
-def small(x):
+def shown(x):
     return f"{x:.1e}" if x > 1e-12 else "0"  # the rest is rounding of the logits' sums
 
 
@@ -132,11 +132,11 @@ def main():
                 rows = [predictions(file, level, precision, told, work, a.exaone) for precision in PRECISIONS]
                 r = compare([x[0] for x in rows], rows[0][1])
                 equal, right, n = replies(file, tower, level, a.cases, a.exaone)
-                print(f"| {kind} | {level} | {equal} of {n} | {right[0]}, {right[1]} | {r['same']:.2%} | {small(r['kl'])} | "
-                      f"{small(r['most'])} | {r['perplexity'][0]:.5f}, {r['perplexity'][1]:.5f} | {r['l2']:.2%} |", flush=True)
+                print(f"| {kind} | {level} | {equal} of {n} | {right[0]}, {right[1]} | {r['same']:.2%} | {shown(r['kl'])} | "
+                      f"{shown(r['most'])} | {r['perplexity'][0]:.5f}, {r['perplexity'][1]:.5f} | {r['l2']:.2%} |", flush=True)
                 rows = [predictions(small, level, precision, noise, work, a.exaone) for precision in PRECISIONS]
                 r = compare([x[0] for x in rows], rows[0][1])
-                micro.append(f"| {kind} | {level} | {r['same']:.2%} | {small(r['kl'])} | {small(r['most'])} | {r['l2']:.2%} |")
+                micro.append(f"| {kind} | {level} | {r['same']:.2%} | {shown(r['kl'])} | {shown(r['most'])} | {r['l2']:.2%} |")
     print("\nmicro checkpoint\n\n" + "\n".join(micro))
 
 
