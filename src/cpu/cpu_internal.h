@@ -43,6 +43,11 @@ exaone_status exaone_cpu_bf16_prepare(exaone_cpu *cpu, size_t max_bf16, exaone_e
 void exaone_cpu_bf16_release(exaone_cpu *cpu);
 void exaone_cpu_embed(exaone_backend *be, float *out, const exaone_matrix *w, const int32_t *ids, size_t n);
 void exaone_cpu_matmul(exaone_backend *be, float *out, size_t out_stride, const float *x, const exaone_matrix *w, size_t n);
+/* The same by tiles, for the levels that have them and types that become 8-bit; and its memory for rows of n columns, a
+ * multiple of 256. */
+void exaone_cpu_matmul_tiles(exaone_cpu *cpu, float *out, size_t out_stride, const float *x, const exaone_matrix *w,
+                             size_t n);
+bool exaone_cpu_tiles_reserve(exaone_cpu *cpu, size_t n, size_t workers);
 /* The same for w of F32, BF16 or F16. */
 void exaone_cpu_matmul_plain(exaone_cpu *cpu, float *out, size_t out_stride, const float *x, const exaone_matrix *w,
                              size_t n);

@@ -15,7 +15,7 @@
 enum {
     OUT_TILE = 16,              /* outputs per index handed out: four kernel tiles */
     F32_ROWS = 4,               /* weight rows made f32 at a time: one kernel tile */
-    MIN_TILE_WORK = 32 * 1024,  /* multiply-adds that are worth handing to a thread */
+    MIN_WORK = 32 * 1024,       /* multiply-adds that are worth handing to a thread */
     CACHED_FLOATS = 256 * 1024, /* activations that pass over the weights together */
     ROWS_WITHOUT_TILES = 64     /* activations made 8-bit at a time by levels without tiles */
 };
@@ -48,13 +48,10 @@ static unpacked_row scratch_of(const exaone_cpu *cpu, int worker) {
     return u;
 }
 
-static bool is_scaled(const exaone_matrix *w) {
-    return (EXAONE_DTYPE_BIT(w->dtype) & EXAONE_DTYPES_SCALED) != 0;
-}
-
 /* Whether rows are integers with a scale per 16 or 32 elements. */
 static bool fits_q8(const exaone_matrix *w) {
-    return !is_scaled(w) || (w->dtype == EXAONE_I4 && w->in_features % 32 == 0 && w->scales.cols_per_scale % 32 == 0);
+    return !exaone_matrix_is_scaled(w) ||
+           (w->dtype == EXAONE_I4 && w->in_features % 32 == 0 && w->scales.cols_per_scale % 32 == 0);
 }
 
 /* Calls fn for each run of columns of a row that share a scale. */
@@ -117,211 +114,12 @@ static void q8_part(void *arg, int worker, size_t begin, size_t end) {
     }
 }
 
-/* ---- tiles ---------------------------------------------------------------------------------------------------------------
- */
-
-enum {
-    TILE_PAIR = 2 * EXAONE_TILE_OUTPUTS, /* outputs per index handed out */
-    AHEAD = 512,                         /* bytes between weights being used and weights being fetched */
-    PART_BYTES = 9 * 32                  /* of 256 columns of a row in any block type, at most (Q8_0: 272) */
-};
-
-/* One worker's memory for products by tiles. */
-typedef struct exaone_tile_scratch {
-    exaone_q8_tile tiles[2];
-    float acc[EXAONE_CPU_ROWS][TILE_PAIR];
-    int8_t q[EXAONE_TILE_OUTPUTS][EXAONE_TILE_COLUMNS]; /* rows taken apart */
-    float scale[EXAONE_TILE_OUTPUTS][EXAONE_TILE_COLUMNS / 16], min[EXAONE_TILE_OUTPUTS][EXAONE_TILE_COLUMNS / 16];
-    uint8_t rows[EXAONE_TILE_OUTPUTS][PART_BYTES]; /* the last rows of a matrix, filled up to 16 with zeros */
-} tile_scratch;
-
-static int tile_offset(const exaone_cpu *cpu, const exaone_matrix *w) {
-    return cpu->kernels.tile_offset[w->dtype];
-}
-
-static size_t tile_group(const exaone_matrix *w) {
-    return is_scaled(w) ? 32 : exaone_blocks_group(w->dtype);
-}
-
-/* The scale with the 22 significant bits that tiles take; only scales of type F32 have more, and lose 2^-22 of their size.
- */
-static float short_scale(float scale) {
-    uint32_t bits;
-    memcpy(&bits, &scale, sizeof bits);
-    bits &= ~3U;
-    memcpy(&scale, &bits, sizeof scale);
-    return scale;
-}
-
-/* All scales of up to 16 rows of an I4 matrix, [row, run of columns]. */
-static void scales_of_rows(const exaone_cpu *cpu, const exaone_matrix *w, size_t o, float *to) {
-    const exaone_scales *g = &w->scales;
-    size_t runs = (w->in_features - 1) / g->cols_per_scale + 1, size = exaone_dtype_get(g->dtype)->block_bytes;
-    for (size_t r = 0; r < EXAONE_TILE_OUTPUTS && o + r < w->out_features; r++, to += runs) {
-        const uint8_t *from = (const uint8_t *)g->data + (g->first_row + o + r) / g->rows_per_scale * g->stride * size;
-        if (g->dtype == EXAONE_F32) {
-            memcpy(to, from, runs * sizeof *to);
-        } else {
-            (g->dtype == EXAONE_F16 ? cpu->kernels.f16_to_f32 : cpu->kernels.bf16_to_f32)(to, from, runs);
-        }
-    }
-}
-
-/* Scales and zero points of columns c .. c + n - 1. */
-static void groups_of_i4(const exaone_matrix *w, size_t o, size_t c, size_t n, const float *scales, exaone_q8_tile *to,
-                         uint8_t (*zero)[EXAONE_TILE_OUTPUTS]) {
-    const exaone_scales *s = &w->scales;
-    size_t cols = s->cols_per_scale, runs = (w->in_features - 1) / cols + 1;
-    size_t n_rows = w->out_features - o < EXAONE_TILE_OUTPUTS ? w->out_features - o : EXAONE_TILE_OUTPUTS;
-    for (size_t g = 0; g < n / 32; g++) {
-        size_t run = (c + 32 * g) / cols;
-        if (g > 0 && run == (c + 32 * g - 32) / cols) {
-            memcpy(to->scale[g], to->scale[g - 1], sizeof to->scale[g]);
-            memcpy(zero[g], zero[g - 1], sizeof zero[g]);
-            continue;
-        }
-        for (size_t i = 0; i < n_rows; i++) {
-            size_t r = s->first_row + o + i;
-            to->scale[g][i] = short_scale(scales[i * runs + run]);
-            zero[g][i] =
-                (uint8_t)(s->zero_points ? (uint32_t)s->zero_points[r / 8 * s->stride + run] >> 4 * (r % 8) & 15 : 8);
-        }
-    }
-}
-
-/* The bytes of a part of up to 16 rows, with rows of zeros when the matrix ends before; *stride: from row to row. */
-static const uint8_t *sixteen_rows(const exaone_matrix *w, size_t o, size_t before, size_t bytes, tile_scratch *s,
-                                   size_t *stride) {
-    *stride = exaone_matrix_row_bytes(w);
-    const uint8_t *from = (const uint8_t *)w->data + o * *stride + before;
-    if (w->out_features - o >= EXAONE_TILE_OUTPUTS) {
-        return from;
-    }
-    memset(s->rows, 0, sizeof s->rows);
-    for (size_t r = 0; r < w->out_features - o; r++) {
-        memcpy(s->rows[r], from + r * *stride, bytes);
-    }
-    *stride = PART_BYTES;
-    return s->rows[0];
-}
-
-/* Columns c .. c + n - 1 of row o of an I4 matrix: as unpack_i4. */
-static void part_of_i4(const exaone_cpu *cpu, const exaone_matrix *w, size_t o, size_t c, size_t n, int8_t *q,
-                       float *scale) {
-    const uint8_t *row = (const uint8_t *)w->data + o * exaone_matrix_row_bytes(w);
-    size_t cols = w->scales.cols_per_scale;
-    for (size_t i = 0; i < n;) {
-        float s;
-        uint8_t zero;
-        size_t left = cols - (c + i) % cols, run = left < n - i ? left : n - i;
-        exaone_matrix_scales(w, o, (c + i) / cols, 1, &s, &zero);
-        cpu->kernels.unpack_i4(q + i, row + (c + i) / 2, run, zero);
-        for (size_t end = i + run; i < end; i += 32) {
-            scale[i / 32] = short_scale(s);
-        }
-    }
-}
-
-/* The same for levels that have no maker of tiles for the type: row by row. */
-static void fill_by_rows(const exaone_cpu *cpu, const exaone_matrix *w, size_t o, size_t c, size_t n, tile_scratch *s,
-                         exaone_q8_tile *to) {
-    bool has_min = !is_scaled(w) && exaone_blocks_have_min(w->dtype);
-    exaone_q8_weights parts = {s->q[0], s->scale[0], has_min ? s->min[0] : NULL, tile_group(w)};
-    size_t row_bytes = exaone_matrix_row_bytes(w), before = 0;
-    bool whole = w->dtype == EXAONE_I4 || exaone_dtype_row_bytes(w->dtype, c, &before);
-    assert(whole);
-    (void)whole;
-    for (size_t r = 0; r < EXAONE_TILE_OUTPUTS && o + r < w->out_features; r++) {
-        if (w->dtype == EXAONE_I4) {
-            part_of_i4(cpu, w, o + r, c, n, s->q[r], s->scale[r]);
-        } else {
-            const uint8_t *from = (const uint8_t *)w->data + (o + r) * row_bytes + before;
-            cpu->kernels.unpack[w->dtype](from, n, s->q[r], s->scale[r], s->min[r]);
-        }
-    }
-    cpu->kernels.interleave(to, &parts, n);
-}
-
-/* Columns c .. c + n - 1 of up to 16 rows from o on; rows that there are not hold anything. scales: of an I4 matrix. */
-static void fill_tile(const exaone_cpu *cpu, const exaone_matrix *w, size_t o, size_t c, size_t n, const float *scales,
-                      tile_scratch *s, exaone_q8_tile *to) {
-    size_t before = c / 2, bytes = n / 2, stride;
-    if (w->dtype == EXAONE_I4 ? !cpu->kernels.unpack_tile_i4 : !cpu->kernels.unpack_tile[w->dtype]) {
-        fill_by_rows(cpu, w, o, c, n, s, to);
-        return;
-    }
-    if (w->dtype == EXAONE_I4) {
-        uint8_t zero[EXAONE_TILE_COLUMNS / 32][EXAONE_TILE_OUTPUTS] = {{0}};
-        groups_of_i4(w, o, c, n, scales, to, zero);
-        const uint8_t *rows = sixteen_rows(w, o, before, bytes, s, &stride);
-        cpu->kernels.unpack_tile_i4(to, rows, stride, n, zero[0]);
-        return;
-    }
-    bool whole = exaone_dtype_row_bytes(w->dtype, c, &before) && exaone_dtype_row_bytes(w->dtype, n, &bytes);
-    assert(whole && bytes <= PART_BYTES);
-    (void)whole;
-    const uint8_t *rows = sixteen_rows(w, o, before, bytes, s, &stride);
-    cpu->kernels.unpack_tile[w->dtype](to, rows, stride, n);
-}
-
-/* The part of 32 rows that is wanted some products after the one at byte `done` of each row: AHEAD bytes later, or in the
- * next 32 rows. */
-static exaone_q8_fetch fetch_of(const exaone_matrix *w, size_t o, size_t done, size_t bytes) {
-    size_t stride = exaone_matrix_row_bytes(w), skipped = done + AHEAD < stride ? 0 : TILE_PAIR - 1;
-    const uint8_t *data = w->data;
-    return (exaone_q8_fetch){data + (o + skipped) * stride + done + AHEAD, data + w->out_features * stride, stride, bytes};
-}
-
-static void tile_part(void *arg, int worker, size_t begin, size_t end) {
-    const job *j = arg;
-    const exaone_matrix *w = j->w;
-    const exaone_cpu *cpu = j->cpu;
-    tile_scratch *s = cpu->tile_scratch + worker;
-    float *values = scratch_of(cpu, worker).values; /* 4 max_features numbers; scales: at most a 32nd per row */
-    float *scales[2] = {values, values + EXAONE_TILE_OUTPUTS * (cpu->max_features / 32)};
-    size_t n_in = w->in_features, n_out = w->out_features, group = tile_group(w), row_bytes = exaone_matrix_row_bytes(w);
-    for (size_t o = begin * TILE_PAIR; o < end * TILE_PAIR && o < n_out; o += TILE_PAIR) {
-        size_t halves = n_out - o > EXAONE_TILE_OUTPUTS ? 2 : 1;
-        memset(s->acc, 0, j->n * sizeof s->acc[0]);
-        for (size_t half = 0; half < halves && w->dtype == EXAONE_I4; half++) {
-            scales_of_rows(cpu, w, o + half * EXAONE_TILE_OUTPUTS, scales[half]);
-        }
-        for (size_t c = 0; c < n_in; c += EXAONE_TILE_COLUMNS) {
-            size_t n = n_in - c < EXAONE_TILE_COLUMNS ? n_in - c : EXAONE_TILE_COLUMNS;
-            for (size_t half = 0; half < halves; half++) {
-                fill_tile(cpu, w, o + half * EXAONE_TILE_OUTPUTS, c, n, scales[half], s, &s->tiles[half]);
-            }
-            exaone_q8_fetch next = fetch_of(w, o, row_bytes * c / n_in, row_bytes * n / n_in);
-            const exaone_q8_panel *x = cpu->panels + c / EXAONE_TILE_COLUMNS * j->n;
-            cpu->kernels.dot_tiles(s->acc[0], x, j->n, s->tiles, n, group, tile_offset(cpu, w),
-                                   cpu->kernels.tile_bits[w->dtype], &next);
-        }
-        size_t n = n_out - o < TILE_PAIR ? n_out - o : TILE_PAIR;
-        for (size_t r = 0; r < j->n; r++) {
-            float *to = j->out + r * j->out_stride + o;
-            for (size_t i = 0; i < n; i++) {
-                to[i] = s->acc[r][i] + (w->bias ? w->bias[o + i] : 0);
-            }
-        }
-    }
-}
-
-static void panels_part(void *arg, int worker, size_t begin, size_t end) {
-    (void)worker;
-    const job *j = arg;
-    const exaone_cpu *cpu = j->cpu;
-    size_t n_in = j->w->in_features;
-    for (size_t r = begin; r < end; r++) {
-        cpu->kernels.panels_q8(cpu->panels + r, j->n, j->x + r * n_in, n_in, tile_group(j->w), tile_offset(cpu, j->w));
-    }
-}
-
 /* ---- f32 -----------------------------------------------------------------------------------------------------------------
  */
 
 /* What exaone_matrix_row_f32 gives, by kernels. */
 static void row_f32(const exaone_cpu *cpu, const exaone_matrix *w, size_t o, unpacked_row *u, float *out) {
-    if (is_scaled(w)) {
+    if (exaone_matrix_is_scaled(w)) {
         each_run(cpu, w, o, w->dtype == EXAONE_I4 ? i4_to_f32 : e4m3_to_f32, out);
         return;
     }
@@ -389,19 +187,12 @@ static bool has_tiles(const exaone_cpu *cpu) {
     return cpu->kernels.dot_tiles != NULL;
 }
 
-/* Activations made 8-bit at a time. */
-static size_t q8_rows(const exaone_cpu *cpu) {
-    return has_tiles(cpu) ? EXAONE_CPU_ROWS : ROWS_WITHOUT_TILES;
-}
-
 /* Memory of 8-bit rows of n columns, a multiple of 256. */
 static bool reserve_rows(exaone_cpu *cpu, size_t n, size_t workers) {
-    size_t rows = q8_rows(cpu) * n;
     if (has_tiles(cpu)) {
-        cpu->panels = exaone_mem_aligned(rows / EXAONE_TILE_COLUMNS, sizeof *cpu->panels);
-        cpu->tile_scratch = exaone_mem_aligned(workers, sizeof *cpu->tile_scratch);
-        return cpu->panels && cpu->tile_scratch;
+        return exaone_cpu_tiles_reserve(cpu, n, workers);
     }
+    size_t rows = ROWS_WITHOUT_TILES * n;
     cpu->rows.q = exaone_mem_aligned(rows, 1);
     cpu->rows.scale = exaone_mem_aligned(rows / 32, sizeof(float));
     cpu->rows.sum_16 = exaone_mem_aligned(rows / 16, sizeof(float));
@@ -443,20 +234,22 @@ void exaone_cpu_matmul(exaone_backend *be, float *out, size_t out_stride, const 
         exaone_cpu_matmul_plain(cpu, out, out_stride, x, w, n);
         return;
     }
-    bool q8 = cpu->precision != EXAONE_PRECISION_F32 && fits_q8(w), tiles = q8 && has_tiles(cpu);
-    exaone_pool_fn *part = tiles ? tile_part : q8 ? q8_part : f32_part;
-    size_t n_in = w->in_features, outputs = tiles ? TILE_PAIR : OUT_TILE, step = q8 ? q8_rows(cpu) : rows_at_a_time(n_in);
+    bool q8 = cpu->precision != EXAONE_PRECISION_F32 && fits_q8(w);
+    size_t n_in = w->in_features, step = q8 ? ROWS_WITHOUT_TILES : rows_at_a_time(n_in);
     assert(n_in <= cpu->max_features);
     pthread_mutex_lock(&cpu->shared); /* of the scratch memory; the pool serves one session at a time anyway */
+    if (q8 && has_tiles(cpu)) {
+        exaone_cpu_matmul_tiles(cpu, out, out_stride, x, w, n);
+        n = 0;
+    }
     for (size_t r = 0; r < n; r += step) {
         job j = {cpu, out + r * out_stride, out_stride, x + r * n_in, w, n - r < step ? n - r : step};
         if (q8) {
-            size_t grain = n_in >= MIN_TILE_WORK ? 1 : MIN_TILE_WORK / n_in;
-            exaone_pool_run(cpu->pool, j.n, grain, tiles ? panels_part : quantize_part, &j);
+            exaone_pool_run(cpu->pool, j.n, n_in >= MIN_WORK ? 1 : MIN_WORK / n_in, quantize_part, &j);
         }
-        size_t work = n_in * j.n * outputs;
-        exaone_pool_run(cpu->pool, (w->out_features + outputs - 1) / outputs,
-                        work >= MIN_TILE_WORK ? 1 : MIN_TILE_WORK / work, part, &j);
+        size_t work = n_in * j.n * OUT_TILE;
+        exaone_pool_run(cpu->pool, (w->out_features + OUT_TILE - 1) / OUT_TILE, work >= MIN_WORK ? 1 : MIN_WORK / work,
+                        q8 ? q8_part : f32_part, &j);
     }
     pthread_mutex_unlock(&cpu->shared);
 }

@@ -33,6 +33,10 @@ typedef struct exaone_matrix {
     exaone_scales scales;      /* of the types in EXAONE_DTYPES_SCALED */
 } exaone_matrix;
 
+static inline bool exaone_matrix_is_scaled(const exaone_matrix *w) {
+    return (EXAONE_DTYPE_BIT(w->dtype) & EXAONE_DTYPES_SCALED) != 0;
+}
+
 /* Bytes from one row to the next. in_features is a multiple of the type's block (EXAONE_I4: any number). */
 size_t exaone_matrix_row_bytes(const exaone_matrix *m);
 

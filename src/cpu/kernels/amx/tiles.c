@@ -17,7 +17,7 @@ enum { ROWS = 16, GROUP = 32, GROUPS = EXAONE_TILE_COLUMNS / GROUP };
 
 /* Sums of one group of columns. */
 typedef struct {
-    _Alignas(64) int32_t of[ROWS][EXAONE_TILE_OUTPUTS];
+    _Alignas(64) int32_t of[2][ROWS][EXAONE_TILE_OUTPUTS];
 } sums;
 
 /* Tiles 0 .. 3: sums; 4, 5: activations; 6, 7: weights. */
@@ -35,68 +35,70 @@ static void set_tiles(void) {
     _tile_loadconfig(&shape);
 }
 
-/* Group g of 16 rows and 16 outputs; c, a, b: numbers of tiles. */
-#define MULTIPLY(c, a, b, g)                           \
+/* Group g of 16 rows and 32 outputs; c, d, x, w, v: numbers of tiles. */
+#define MULTIPLY(g, c, d, a, w, v)                     \
     do {                                               \
         _tile_loadd(c, begin, 0);                      \
+        _tile_loadd(d, begin, 0);                      \
         _tile_loadd(a, x->q + GROUP * (g), sizeof *x); \
-        _tile_loadd(b, q + 16 * GROUP * (g), 64);      \
+        _tile_loadd(w, q[0] + 16 * GROUP * (g), 64);   \
+        _tile_loadd(v, q[1] + 16 * GROUP * (g), 64);   \
         if (is_signed) {                               \
-            _tile_dpbssd(c, a, b);                     \
+            _tile_dpbssd(c, a, w);                     \
+            _tile_dpbssd(d, a, v);                     \
         } else {                                       \
-            _tile_dpbsud(c, a, b);                     \
+            _tile_dpbsud(c, a, w);                     \
+            _tile_dpbsud(d, a, v);                     \
         }                                              \
+        _tile_stored(c, to[g].of[0], 64);              \
+        _tile_stored(d, to[g].of[1], 64);              \
     } while (0)
 
-/* All groups of 16 rows and 16 outputs, `n` of them. */
-static inline __attribute__((always_inline)) void multiply(sums *to, const exaone_q8_panel *x, const uint8_t *q, size_t n,
-                                                           const int is_signed) {
+/* All groups of 16 rows and 32 outputs, `n` of them. */
+static inline __attribute__((always_inline)) void multiply(sums *to, const exaone_q8_panel *x, const uint8_t *const q[2],
+                                                           size_t n, const int is_signed) {
     _Alignas(64) int32_t begin[EXAONE_TILE_OUTPUTS];
     _mm512_store_si512(begin, _mm512_set1_epi32(EXAONE_FLOAT_BITS));
     size_t g = 0;
-    for (; g + 4 <= n; g += 4) {
-        MULTIPLY(0, 4, 6, g);
-        MULTIPLY(1, 5, 7, g + 1);
-        MULTIPLY(2, 4, 6, g + 2);
-        MULTIPLY(3, 5, 7, g + 3);
-        _tile_stored(0, to[g].of, 64);
-        _tile_stored(1, to[g + 1].of, 64);
-        _tile_stored(2, to[g + 2].of, 64);
-        _tile_stored(3, to[g + 3].of, 64);
+    for (; g + 2 <= n; g += 2) {
+        MULTIPLY(g, 0, 1, 4, 6, 7);
+        MULTIPLY(g + 1, 2, 3, 5, 6, 7);
     }
-    for (; g < n; g++) {
-        MULTIPLY(0, 4, 6, g);
-        _tile_stored(0, to[g].of, 64);
+    if (g < n) {
+        MULTIPLY(g, 0, 1, 4, 6, 7);
     }
 }
 
-/* 16 rows by n groups of 16 outputs. */
+/* 16 rows by n groups of 32 outputs. */
 static inline __attribute__((always_inline)) void dot_rows(float *acc, const exaone_q8_panel *x, const exaone_q8_tile *w,
-                                                           const uint8_t *q, size_t n, const int is_signed) {
+                                                           const uint8_t *const q[2], size_t n, const int is_signed) {
     sums s[GROUPS];
     multiply(s, x, q, n, is_signed);
-    __m512 total[ROWS];
-    EACH(r, ROWS) {
-        total[r] = _mm512_loadu_ps(acc + 32 * r);
-    }
-    for (size_t g = 0; g < n; g++) {
-        __m512 scale = _mm512_load_ps(w->scale[g]), min = is_signed ? scale : _mm512_load_ps(w->min[g]);
+    for (size_t o = 0; o < 2; o++, acc += 16, w++) {
+        __m512 total[ROWS];
         EACH(r, ROWS) {
-            __m512 t = exaone_scaled_sum(_mm512_load_si512(s[g].of[r]), scale, scale, 0);
-            total[r] = _mm512_fmadd_ps(t, _mm512_set1_ps(x[r].scale[g]), total[r]);
-            total[r] = is_signed ? total[r] : _mm512_fnmadd_ps(min, _mm512_set1_ps(x[r].of.sum[g]), total[r]);
+            total[r] = _mm512_loadu_ps(acc + 32 * r);
         }
-    }
-    EACH(r, ROWS) {
-        _mm512_storeu_ps(acc + 32 * r, total[r]);
+        for (size_t g = 0; g < n; g++) {
+            __m512 scale = _mm512_load_ps(w->scale[g]), min = is_signed ? scale : _mm512_load_ps(w->min[g]);
+            EACH(r, ROWS) {
+                __m512 t = exaone_scaled_sum(_mm512_load_si512(s[g].of[o][r]), scale, scale, 0);
+                total[r] = _mm512_fmadd_ps(t, _mm512_set1_ps(x[r].scale[g]), total[r]);
+                total[r] = is_signed ? total[r] : _mm512_fnmadd_ps(min, _mm512_set1_ps(x[r].of.sum[g]), total[r]);
+            }
+        }
+        EACH(r, ROWS) {
+            _mm512_storeu_ps(acc + 32 * r, total[r]);
+        }
     }
 }
 
-static void dot_signed(float *acc, const exaone_q8_panel *x, const exaone_q8_tile *w, const uint8_t *q, size_t n) {
+static void dot_signed(float *acc, const exaone_q8_panel *x, const exaone_q8_tile *w, const uint8_t *const q[2], size_t n) {
     dot_rows(acc, x, w, q, n, 1);
 }
 
-static void dot_unsigned(float *acc, const exaone_q8_panel *x, const exaone_q8_tile *w, const uint8_t *q, size_t n) {
+static void dot_unsigned(float *acc, const exaone_q8_panel *x, const exaone_q8_tile *w, const uint8_t *const q[2],
+                         size_t n) {
     dot_rows(acc, x, w, q, n, 0);
 }
 
@@ -120,9 +122,7 @@ static void dot_tiles(float *acc, const exaone_q8_panel *x, size_t n_rows, const
         }
         set_tiles();
         for (size_t r = 0; r < whole; r += ROWS) {
-            for (size_t o = 0; o < 2; o++) {
-                (offset ? dot_signed : dot_unsigned)(acc + 32 * r + 16 * o, x + r, w + o, q[o], n / GROUP);
-            }
+            (offset ? dot_signed : dot_unsigned)(acc + 32 * r, x + r, w, q, n / GROUP);
         }
         _tile_release();
     }

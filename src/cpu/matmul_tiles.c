@@ -1,0 +1,274 @@
+/* Products with quantised matrices by tiles (kernels.h): 8-bit weights in tiles of 16 outputs by 256 columns times
+ * activations in panels of 256 columns.
+ *
+ * Weights are taken apart once for all rows of the call. Many rows have more activations than a core's cache holds, so their
+ * columns pass in blocks: a block of activations stays in the second cache while some tile pairs of outputs meet it, whose
+ * sums wait there, too. The order of an output's sum stays that of rising columns, so that no block shows in a result. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "cpu/cpu_internal.h"
+
+enum {
+    TILE_PAIR = 2 * EXAONE_TILE_OUTPUTS, /* outputs that two tiles give */
+    PAIRS = 4,                           /* pairs whose sums wait while a block of columns passes, at most */
+    BLOCK_BYTES = 512 * 1024,            /* of activations: half of a second cache of 1 MB */
+    MIN_WORK = 32 * 1024,                /* multiply-adds that are worth handing to a thread */
+    AHEAD = 512,                         /* bytes between weights being used and weights being fetched */
+    PART_BYTES = 9 * 32                  /* of 256 columns of a row in any block type, at most (Q8_0: 272) */
+};
+
+/* One worker's memory. */
+typedef struct exaone_tile_scratch {
+    exaone_q8_tile tiles[2];
+    float acc[PAIRS][EXAONE_CPU_ROWS][TILE_PAIR];
+    int8_t q[EXAONE_TILE_OUTPUTS][EXAONE_TILE_COLUMNS]; /* rows taken apart */
+    float scale[EXAONE_TILE_OUTPUTS][EXAONE_TILE_COLUMNS / 16], min[EXAONE_TILE_OUTPUTS][EXAONE_TILE_COLUMNS / 16];
+    uint8_t rows[EXAONE_TILE_OUTPUTS][PART_BYTES]; /* the last rows of a matrix, filled up to 16 with zeros */
+} tile_scratch;
+
+typedef struct {
+    exaone_cpu *cpu;
+    float *out;
+    size_t out_stride;
+    const float *x;
+    const exaone_matrix *w;
+    size_t n;
+    size_t pairs, columns; /* pairs of tiles per index, columns per block */
+} job;
+
+static int tile_offset(const exaone_cpu *cpu, const exaone_matrix *w) {
+    return cpu->kernels.tile_offset[w->dtype];
+}
+
+static size_t tile_group(const exaone_matrix *w) {
+    return exaone_matrix_is_scaled(w) ? 32 : exaone_blocks_group(w->dtype);
+}
+
+/* The scale with the 22 significant bits that tiles take; only scales of type F32 have more, and lose 2^-22 of their size.
+ */
+static float short_scale(float scale) {
+    uint32_t bits;
+    memcpy(&bits, &scale, sizeof bits);
+    bits &= ~3U;
+    memcpy(&scale, &bits, sizeof scale);
+    return scale;
+}
+
+/* All scales of up to 16 rows of an I4 matrix, [row, run of columns]. */
+static void scales_of_rows(const exaone_cpu *cpu, const exaone_matrix *w, size_t o, float *to) {
+    const exaone_scales *g = &w->scales;
+    size_t runs = (w->in_features - 1) / g->cols_per_scale + 1, size = exaone_dtype_get(g->dtype)->block_bytes;
+    for (size_t r = 0; r < EXAONE_TILE_OUTPUTS && o + r < w->out_features; r++, to += runs) {
+        const uint8_t *from = (const uint8_t *)g->data + (g->first_row + o + r) / g->rows_per_scale * g->stride * size;
+        if (g->dtype == EXAONE_F32) {
+            memcpy(to, from, runs * sizeof *to);
+        } else {
+            (g->dtype == EXAONE_F16 ? cpu->kernels.f16_to_f32 : cpu->kernels.bf16_to_f32)(to, from, runs);
+        }
+    }
+}
+
+/* Scales and zero points of columns c .. c + n - 1. */
+static void groups_of_i4(const exaone_matrix *w, size_t o, size_t c, size_t n, const float *scales, exaone_q8_tile *to,
+                         uint8_t (*zero)[EXAONE_TILE_OUTPUTS]) {
+    const exaone_scales *s = &w->scales;
+    size_t cols = s->cols_per_scale, runs = (w->in_features - 1) / cols + 1;
+    size_t n_rows = w->out_features - o < EXAONE_TILE_OUTPUTS ? w->out_features - o : EXAONE_TILE_OUTPUTS;
+    for (size_t g = 0; g < n / 32; g++) {
+        size_t run = (c + 32 * g) / cols;
+        if (g > 0 && run == (c + 32 * g - 32) / cols) {
+            memcpy(to->scale[g], to->scale[g - 1], sizeof to->scale[g]);
+            memcpy(zero[g], zero[g - 1], sizeof zero[g]);
+            continue;
+        }
+        for (size_t i = 0; i < n_rows; i++) {
+            size_t r = s->first_row + o + i;
+            to->scale[g][i] = short_scale(scales[i * runs + run]);
+            zero[g][i] =
+                (uint8_t)(s->zero_points ? (uint32_t)s->zero_points[r / 8 * s->stride + run] >> 4 * (r % 8) & 15 : 8);
+        }
+    }
+}
+
+/* The bytes of a part of up to 16 rows, with rows of zeros when the matrix ends before; *stride: from row to row. */
+static const uint8_t *sixteen_rows(const exaone_matrix *w, size_t o, size_t before, size_t bytes, tile_scratch *s,
+                                   size_t *stride) {
+    *stride = exaone_matrix_row_bytes(w);
+    const uint8_t *from = (const uint8_t *)w->data + o * *stride + before;
+    if (w->out_features - o >= EXAONE_TILE_OUTPUTS) {
+        return from;
+    }
+    memset(s->rows, 0, sizeof s->rows);
+    for (size_t r = 0; r < w->out_features - o; r++) {
+        memcpy(s->rows[r], from + r * *stride, bytes);
+    }
+    *stride = PART_BYTES;
+    return s->rows[0];
+}
+
+/* Columns c .. c + n - 1 of row o of an I4 matrix: as unpack_i4. */
+static void part_of_i4(const exaone_cpu *cpu, const exaone_matrix *w, size_t o, size_t c, size_t n, int8_t *q,
+                       float *scale) {
+    const uint8_t *row = (const uint8_t *)w->data + o * exaone_matrix_row_bytes(w);
+    size_t cols = w->scales.cols_per_scale;
+    for (size_t i = 0; i < n;) {
+        float s;
+        uint8_t zero;
+        size_t left = cols - (c + i) % cols, run = left < n - i ? left : n - i;
+        exaone_matrix_scales(w, o, (c + i) / cols, 1, &s, &zero);
+        cpu->kernels.unpack_i4(q + i, row + (c + i) / 2, run, zero);
+        for (size_t end = i + run; i < end; i += 32) {
+            scale[i / 32] = short_scale(s);
+        }
+    }
+}
+
+/* The same for levels that have no maker of tiles for the type: row by row. */
+static void fill_by_rows(const exaone_cpu *cpu, const exaone_matrix *w, size_t o, size_t c, size_t n, tile_scratch *s,
+                         exaone_q8_tile *to) {
+    bool has_min = !exaone_matrix_is_scaled(w) && exaone_blocks_have_min(w->dtype);
+    exaone_q8_weights parts = {s->q[0], s->scale[0], has_min ? s->min[0] : NULL, tile_group(w)};
+    size_t row_bytes = exaone_matrix_row_bytes(w), before = 0;
+    bool whole = w->dtype == EXAONE_I4 || exaone_dtype_row_bytes(w->dtype, c, &before);
+    assert(whole);
+    (void)whole;
+    for (size_t r = 0; r < EXAONE_TILE_OUTPUTS && o + r < w->out_features; r++) {
+        if (w->dtype == EXAONE_I4) {
+            part_of_i4(cpu, w, o + r, c, n, s->q[r], s->scale[r]);
+        } else {
+            const uint8_t *from = (const uint8_t *)w->data + (o + r) * row_bytes + before;
+            cpu->kernels.unpack[w->dtype](from, n, s->q[r], s->scale[r], s->min[r]);
+        }
+    }
+    cpu->kernels.interleave(to, &parts, n);
+}
+
+/* Columns c .. c + n - 1 of up to 16 rows from o on; rows that there are not hold anything. scales: of an I4 matrix. */
+static void fill_tile(const exaone_cpu *cpu, const exaone_matrix *w, size_t o, size_t c, size_t n, const float *scales,
+                      tile_scratch *s, exaone_q8_tile *to) {
+    size_t before = c / 2, bytes = n / 2, stride;
+    if (w->dtype == EXAONE_I4 ? !cpu->kernels.unpack_tile_i4 : !cpu->kernels.unpack_tile[w->dtype]) {
+        fill_by_rows(cpu, w, o, c, n, s, to);
+        return;
+    }
+    if (w->dtype == EXAONE_I4) {
+        uint8_t zero[EXAONE_TILE_COLUMNS / 32][EXAONE_TILE_OUTPUTS] = {{0}};
+        groups_of_i4(w, o, c, n, scales, to, zero);
+        const uint8_t *rows = sixteen_rows(w, o, before, bytes, s, &stride);
+        cpu->kernels.unpack_tile_i4(to, rows, stride, n, zero[0]);
+        return;
+    }
+    bool whole = exaone_dtype_row_bytes(w->dtype, c, &before) && exaone_dtype_row_bytes(w->dtype, n, &bytes);
+    assert(whole && bytes <= PART_BYTES);
+    (void)whole;
+    const uint8_t *rows = sixteen_rows(w, o, before, bytes, s, &stride);
+    cpu->kernels.unpack_tile[w->dtype](to, rows, stride, n);
+}
+
+/* The part of 32 rows that is wanted some products after the one at byte `done` of each row: AHEAD bytes later, or in the
+ * next 32 rows. */
+static exaone_q8_fetch fetch_of(const exaone_matrix *w, size_t o, size_t done, size_t bytes) {
+    size_t stride = exaone_matrix_row_bytes(w), skipped = done + AHEAD < stride ? 0 : TILE_PAIR - 1;
+    const uint8_t *data = w->data;
+    return (exaone_q8_fetch){data + (o + skipped) * stride + done + AHEAD, data + w->out_features * stride, stride, bytes};
+}
+
+/* Columns c .. end - 1 of the outputs o .. o + 31: adds to acc. */
+static void add_pair(const job *j, int worker, float (*acc)[TILE_PAIR], size_t o, size_t c, size_t end) {
+    const exaone_matrix *w = j->w;
+    const exaone_cpu *cpu = j->cpu;
+    tile_scratch *s = cpu->tile_scratch + worker;
+    float *scales[2] = {(float *)(void *)(cpu->unpacked + (size_t)worker * cpu->unpacked_bytes)};
+    scales[1] = scales[0] + EXAONE_TILE_OUTPUTS * (cpu->max_features / 32); /* at most one of 32 columns of a row */
+    size_t n_in = w->in_features, group = tile_group(w), row_bytes = exaone_matrix_row_bytes(w);
+    size_t halves = w->out_features - o > EXAONE_TILE_OUTPUTS ? 2 : 1;
+    for (size_t half = 0; half < halves && w->dtype == EXAONE_I4; half++) {
+        scales_of_rows(cpu, w, o + half * EXAONE_TILE_OUTPUTS, scales[half]);
+    }
+    for (; c < end; c += EXAONE_TILE_COLUMNS) {
+        size_t n = n_in - c < EXAONE_TILE_COLUMNS ? n_in - c : EXAONE_TILE_COLUMNS;
+        for (size_t half = 0; half < halves; half++) {
+            fill_tile(cpu, w, o + half * EXAONE_TILE_OUTPUTS, c, n, scales[half], s, &s->tiles[half]);
+        }
+        exaone_q8_fetch next = fetch_of(w, o, row_bytes * c / n_in, row_bytes * n / n_in);
+        const exaone_q8_panel *x = cpu->panels + c / EXAONE_TILE_COLUMNS * j->n;
+        cpu->kernels.dot_tiles(acc[0], x, j->n, s->tiles, n, group, tile_offset(cpu, w), cpu->kernels.tile_bits[w->dtype],
+                               &next);
+    }
+}
+
+static void store_pair(const job *j, float (*acc)[TILE_PAIR], size_t o) {
+    const float *bias = j->w->bias;
+    size_t n = j->w->out_features - o < TILE_PAIR ? j->w->out_features - o : TILE_PAIR;
+    for (size_t r = 0; r < j->n; r++) {
+        float *to = j->out + r * j->out_stride + o;
+        for (size_t i = 0; i < n; i++) {
+            to[i] = acc[r][i] + (bias ? bias[o + i] : 0);
+        }
+    }
+}
+
+static void tile_part(void *arg, int worker, size_t begin, size_t end) {
+    const job *j = arg;
+    tile_scratch *s = j->cpu->tile_scratch + worker;
+    size_t n_in = j->w->in_features, n_out = j->w->out_features, step = j->pairs * TILE_PAIR;
+    size_t last = end * step < n_out ? end * step : n_out;
+    for (size_t o = begin * step; o < last; o += step) {
+        size_t pairs = (last - o + TILE_PAIR - 1) / TILE_PAIR;
+        pairs = pairs < j->pairs ? pairs : j->pairs;
+        for (size_t p = 0; p < pairs; p++) {
+            memset(s->acc[p], 0, j->n * sizeof s->acc[p][0]);
+        }
+        for (size_t c = 0; c < n_in; c += j->columns) {
+            size_t c1 = n_in - c < j->columns ? n_in : c + j->columns;
+            for (size_t p = 0; p < pairs; p++) {
+                add_pair(j, worker, s->acc[p], o + p * TILE_PAIR, c, c1);
+            }
+        }
+        for (size_t p = 0; p < pairs; p++) {
+            store_pair(j, s->acc[p], o + p * TILE_PAIR);
+        }
+    }
+}
+
+static void panels_part(void *arg, int worker, size_t begin, size_t end) {
+    (void)worker;
+    const job *j = arg;
+    const exaone_cpu *cpu = j->cpu;
+    size_t n_in = j->w->in_features;
+    for (size_t r = begin; r < end; r++) {
+        cpu->kernels.panels_q8(cpu->panels + r, j->n, j->x + r * n_in, n_in, tile_group(j->w), tile_offset(cpu, j->w));
+    }
+}
+
+bool exaone_cpu_tiles_reserve(exaone_cpu *cpu, size_t n, size_t workers) {
+    cpu->panels = exaone_mem_aligned(EXAONE_CPU_ROWS * n / EXAONE_TILE_COLUMNS, sizeof *cpu->panels);
+    cpu->tile_scratch = exaone_mem_aligned(workers, sizeof *cpu->tile_scratch);
+    return cpu->panels && cpu->tile_scratch;
+}
+
+/* How the outputs and columns of j->n rows are cut. */
+static void cut(job *j) {
+    size_t tile_bytes = j->n * sizeof *j->cpu->panels, tiles = BLOCK_BYTES / tile_bytes;
+    size_t all = (j->w->out_features + TILE_PAIR - 1) / TILE_PAIR, workers = (size_t)exaone_pool_size(j->cpu->pool);
+    j->columns = (tiles > 0 ? tiles : 1) * EXAONE_TILE_COLUMNS;
+    j->pairs = all / (4 * workers);
+    j->pairs = j->columns >= j->w->in_features || j->pairs < 1 ? 1 : j->pairs > PAIRS ? PAIRS : j->pairs;
+}
+
+void exaone_cpu_matmul_tiles(exaone_cpu *cpu, float *out, size_t out_stride, const float *x, const exaone_matrix *w,
+                             size_t n) {
+    size_t n_in = w->in_features, rows_grain = n_in >= MIN_WORK ? 1 : MIN_WORK / n_in;
+    for (size_t r = 0; r < n; r += EXAONE_CPU_ROWS) {
+        job j = {.cpu = cpu, .out = out + r * out_stride, .out_stride = out_stride, .x = x + r * n_in, .w = w};
+        j.n = n - r < EXAONE_CPU_ROWS ? n - r : EXAONE_CPU_ROWS;
+        cut(&j);
+        exaone_pool_run(cpu->pool, j.n, rows_grain, panels_part, &j);
+        size_t outputs = j.pairs * TILE_PAIR, work = n_in * j.n * outputs;
+        exaone_pool_run(cpu->pool, (w->out_features + outputs - 1) / outputs, work >= MIN_WORK ? 1 : MIN_WORK / work,
+                        tile_part, &j);
+    }
+}
