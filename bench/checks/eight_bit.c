@@ -42,7 +42,7 @@ void check_unpack(const exaone_kernels *k) {
         zone_case(ZONE_ENDS, "%s", exaone_dtype_get(dtype)->name);
         check_that(!k->unpack[type] == !exaone_blocks_group(dtype), "a function for a type that is none of blocks, or none");
         size_t block = exaone_dtype_get(dtype)->block_elements;
-        for (size_t i = 0; k->unpack[type] && i < 48; i++) {
+        for (size_t i = 0; k->unpack[type] && i < 60; i++) {
             unpack_case(k->unpack[type], dtype, block * (1 + i % 9),
                         i < 2   ? 0
                         : i < 4 ? 0xff
@@ -70,9 +70,9 @@ static exaone_q8_weights random_weights(size_t n, size_t group, bool has_min, bo
 
 void check_unpacked_to_f32(const exaone_kernels *k) {
     for (size_t i = 0; i < 240; i++) {
-        size_t n = 32 * (1 + i % 19), group = i % 2 ? 16 : 32;
-        bool has_min = i / 2 % 2;
-        zone_case((zone_place)(i / 4 % ZONE_PLACES), "%zu columns, groups of %zu%s", n, group, has_min ? ", min" : "");
+        size_t n = 32 * (1 + noise_below(19)), group = noise_below(2) ? 16 : 32;
+        bool has_min = noise_below(2);
+        zone_case(zone_anywhere(), "%zu columns, groups of %zu%s", n, group, has_min ? ", min" : "");
         exaone_q8_weights w = random_weights(n, group, has_min, i % 3 == 0);
         zone_seal();
         float *out = zone_floats(n);
@@ -90,7 +90,7 @@ void check_unpacked_to_f32(const exaone_kernels *k) {
 void check_quantize_q8(const exaone_kernels *k) {
     for (size_t i = 0; i < 360; i++) {
         size_t n = 32 * (1 + i % 10);
-        zone_case((zone_place)(i % ZONE_PLACES), "%zu values, kind %zu", n, i % 9);
+        zone_case(zone_anywhere(), "%zu values, kind %zu", n, i % 9);
         float *x = zone_floats(n);
         for (size_t e = 0; e < n; e++) { /* halves of steps too: 127 and multiples of 0.5 */
             x[e] = i % 9 == 1   ? (e % 32 ? (float)(int)(noise_next() % 508) * 0.5f - 127 : 127)
@@ -185,7 +185,7 @@ static void dot_case(const exaone_kernels *k, dot_size s, int ends, zone_place p
         x.sum_16[2 * (r * groups + at)] = x.sum_16[2 * (r * groups + at) + 1] = NAN;
     }
     zone_seal();
-    size_t stride = 1 + n / 32 % 3;
+    size_t stride = 1 + noise_below(3);
     float *out = zone_floats((s.rows - 1) * stride + 1), alone, bias = ends >= 0 ? 0 : 0.25f, untouched = *out;
     k->dot_q8(out, stride, &x, s.rows, &w, n, bias);
     for (size_t r = 0; r < s.rows; r++) {
@@ -218,8 +218,8 @@ static void dot_case(const exaone_kernels *k, dot_size s, int ends, zone_place p
 
 void check_dot_q8(const exaone_kernels *k) {
     for (size_t i = 0; i < 320; i++) {
-        dot_size s = {1 + i % 11, 32 * (1 + i % 23), i % 2 ? 16 : 32, i / 2 % 2};
-        dot_case(k, s, -1, (zone_place)(i / 4 % ZONE_PLACES));
+        dot_size s = {1 + noise_below(11), 32 * (1 + noise_below(23)), noise_below(2) ? 16 : 32, noise_below(2)};
+        dot_case(k, s, -1, zone_anywhere());
     }
     for (int ends = 0; ends < 36; ends++) {
         for (int form = 0; form < 4; form++) {

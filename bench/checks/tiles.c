@@ -10,9 +10,10 @@ enum { LINE = 64 }; /* alignment of tiles and panels */
 /* ---- activations ---- */
 
 static void panels_case(const exaone_kernels *k, size_t i) {
-    size_t n = 32 * (1 + i % 20), panels = (n + 255) / 256, stride = 1 + i % 3, group = i % 2 ? 16 : 32;
-    int offset = (int)(i / 2 % 5) * 32;
-    zone_case((zone_place)(i % ZONE_PLACES), "%zu values, groups of %zu, offset %d, kind %zu", n, group, offset, i % 7);
+    size_t n = 32 * (1 + noise_below(20)), panels = (n + 255) / 256, stride = 1 + noise_below(3);
+    size_t group = noise_below(2) ? 16 : 32;
+    int offset = (int)noise_below(5) * 32;
+    zone_case(zone_anywhere(), "%zu values, groups of %zu, offset %d, kind %zu", n, group, offset, i % 7);
     float *x = zone_floats(n);
     for (size_t e = 0; e < n; e++) {
         x[e] = noise_unit() * (i % 7 == 1 ? 1e-30f : i % 7 == 2 ? 1e-3f : 5);
@@ -121,7 +122,7 @@ static void each_tile(const exaone_kernels *k, bool own) {
             continue;
         }
         for (size_t i = 0; i < 24; i++) {
-            tile_case(k, dtype, block * (1 + i % (256 / block)), own, (zone_place)(i / 8));
+            tile_case(k, dtype, block * (1 + noise_below(256 / block)), own, zone_anywhere());
         }
     }
 }
@@ -257,14 +258,10 @@ static int bits_within(int bits, int offset) {
 
 void check_dot_tiles(const exaone_kernels *k) {
     static const size_t ROWS[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 15, 16, 17, 19, 24, 31, 32, 33, 40, 64, 70};
-    for (size_t i = 0; i < 440; i++) {
-        int offset = (int)(i % 3) * 64, bits = 4 + (int)(i % 5);
-        dot_size s = {ROWS[i % 22], 32 * (1 + i % 8), i / 4 % 2 ? 16 : 32, offset, bits_within(bits, offset)};
-        dot_case(k, s, -1, (zone_place)(i / 3 % ZONE_PLACES));
-    }
-    for (size_t i = 0; i < 360; i++) {
-        int ends = (int)(i % 6), offset = (int)(i / 6 % 3) * 64, bits = 4 + (int)(i % 5);
-        dot_case(k, (dot_size){ROWS[i % 22], i % 7 ? 256 : 224, i / 2 % 2 ? 16 : 32, offset, bits_within(bits, offset)},
-                 ends, (zone_place)(i % 2));
+    for (int i = 0; i < 900; i++) { /* every third at the ends */
+        int offset = (int)noise_below(3) * 64, bits = bits_within(4 + (int)noise_below(5), offset);
+        size_t n = noise_below(2) ? 256 : 32 * (1 + noise_below(8));
+        dot_size s = {ROWS[noise_below(22)], n, noise_below(2) ? 16 : 32, offset, bits};
+        dot_case(k, s, i % 3 ? -1 : i / 3 % 6, zone_anywhere());
     }
 }

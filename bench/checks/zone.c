@@ -37,6 +37,10 @@ float noise_unit(void) {
     return (float)((double)noise_next() * 0x1p-31 - 1.0);
 }
 
+size_t noise_below(size_t n) {
+    return noise_next() % n;
+}
+
 void zone_open(check_report *report) {
     zone.report = report;
     zone.noise = 42;

@@ -43,6 +43,11 @@ static inline float *zone_floats(size_t n) {
 
 uint32_t noise_next(void);
 float noise_unit(void); /* -1 .. 1 */
+/* 0 .. n - 1: cases choose each of their numbers by itself, so that all pairs come together. */
+size_t noise_below(size_t n);
+static inline zone_place zone_anywhere(void) {
+    return (zone_place)noise_below(ZONE_PLACES);
+}
 
 /* The same bits, any NaN being one. */
 static inline bool same_bits(float a, float b) {
