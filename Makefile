@@ -57,11 +57,14 @@ ISA_FLAGS :=
 AMX_FLAGS := -mamx-tile -mamx-int8 -mamx-bf16
 HAVE_AMX := $(if $(filter x86_64%,$(shell $(CC) -dumpmachine)),$(shell $(CC) $(AMX_FLAGS) -E -x c /dev/null >/dev/null 2>&1 && echo 1))
 CPPFLAGS += $(if $(HAVE_AMX),-DEXAONE_HAVE_AMX=1)
-ISA_x86_64 := avx2 avx512 avx512vnni $(if $(HAVE_AMX),amx)
+HAVE_AVXVNNI := $(if $(filter x86_64%,$(shell $(CC) -dumpmachine)),$(shell $(CC) -mavxvnni -E -x c /dev/null >/dev/null 2>&1 && echo 1))
+CPPFLAGS += $(if $(HAVE_AVXVNNI),-DEXAONE_HAVE_AVXVNNI=1)
+ISA_x86_64 := avx2 $(if $(HAVE_AVXVNNI),avxvnni) avx512 avx512vnni $(if $(HAVE_AMX),amx)
 ISA_aarch64 := neon dotprod i8mm
 MACHINE := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
 ISA_LEVELS := scalar $(ISA_$(MACHINE))
 $(BUILD)/src/cpu/kernels/avx2/%.o: ISA_FLAGS := -mavx2 -mfma -mf16c
+$(BUILD)/src/cpu/kernels/avxvnni/%.o: ISA_FLAGS := -mavxvnni -mavx2 -mfma -mf16c
 $(BUILD)/src/cpu/kernels/avx512/%.o: ISA_FLAGS := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c
 $(BUILD)/src/cpu/kernels/avx512vnni/%.o: ISA_FLAGS := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx2 -mfma -mf16c
 $(BUILD)/src/cpu/kernels/amx/%.o: ISA_FLAGS := $(AMX_FLAGS) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx512bf16 \

@@ -122,8 +122,10 @@ void cli_tokenizer_close(cli_tokenizer *t);
      0,         0,    "PATH",   "folder, GGUF file or pulled REPO[:QUANT] (default: EXAONE_MODEL, or the tiny model)"},       \
         {"--mmproj", NULL, OPT_TEXT, &(o).mmproj,                                                                             \
          0,          0,    "FILE",   "GGUF file of the vision tower (default: the one beside the model)"},                    \
-        {"--cpu", NULL, OPT_TEXT, &(o).cpu,                                                                                   \
-         0,       0,    "LEVEL",  "kernels to use: scalar, avx2, avx512, avx512-vnni, amx (default: the best here)"},         \
+        {"--cpu",  NULL,                                                                                                      \
+         OPT_TEXT, &(o).cpu,                                                                                                  \
+         0,        0,                                                                                                         \
+         "LEVEL",  "kernels to use: scalar, avx2, avx-vnni, avx512, avx512-vnni, amx (default: the best here)"},              \
         {"--precision",                                                                                                       \
          NULL,                                                                                                                \
          OPT_TEXT,                                                                                                            \

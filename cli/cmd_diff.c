@@ -448,7 +448,7 @@ int cmd_diff(int argc, char **argv) {
         {"--mmproj-a", NULL, OPT_TEXT, &o.mmproj_a, 0, 0, "FILE", "vision tower of A (default: the one beside it)"},
         {"--mmproj-b", NULL, OPT_TEXT, &o.mmproj_b, 0, 0, "FILE", "vision tower of B (default: the one beside it)"},
         {"--cpu", NULL, OPT_TEXT, &o.model.cpu, 0, 0, "LEVEL",
-         "kernels for --text: scalar, avx2, avx512, avx512-vnni, amx (default: the best)"},
+         "kernels for --text: scalar, avx2, avx-vnni, avx512, avx512-vnni, amx (default: the best)"},
         {"--precision", NULL, OPT_TEXT, &o.model.precision, 0, 0, "P", "for --text: auto (8-bit activations) or f32"},
         {"--threads", "-t", OPT_INT, &o.model.threads, 1, 512, "N", "threads (default: one per fast core)"},
     };

@@ -28,7 +28,7 @@ extern "C" {
 typedef struct exaone_engine exaone_engine;
 typedef struct exaone_session exaone_session;
 
-/* Names of the levels of kernels that this machine can run, number i from 0 on: "scalar", "avx2", "avx512",
+/* Names of the levels of kernels that this machine can run, number i from 0 on: "scalar", "avx2", "avx-vnni", "avx512",
  * "avx512-vnni", "amx", the best last; NULL behind the last. */
 EXAONE_API const char *exaone_cpu_level(size_t i);
 

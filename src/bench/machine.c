@@ -31,7 +31,8 @@ bool exaone_bench_peak(size_t i, exaone_peak *out) {
 
 /* Levels of kernels, lowest first; one that is not known may use everything. */
 static size_t rank_of(const char *level) {
-    static const char *const ladder[] = {"scalar", "neon", "dotprod", "avx2", "avx512", "avx512-vnni", "avx512-bf16", "amx"};
+    static const char *const ladder[] = {"scalar", "neon",        "dotprod",     "avx2", "avx-vnni",
+                                         "avx512", "avx512-vnni", "avx512-bf16", "amx"};
     size_t n = sizeof ladder / sizeof ladder[0], i = 0;
     while (i < n && strcmp(ladder[i], level) != 0) {
         i++;

@@ -155,6 +155,27 @@ __attribute__((target("avx512f,avx512vnni"))) static uint32_t vnni_int8(size_t t
     return (uint32_t)_mm512_cmplt_epi32_mask(a, b);
 }
 
+#if EXAONE_HAVE_AVXVNNI
+__attribute__((target("avx2,avxvnni"))) static uint32_t avxvnni_int8(size_t turns) {
+    __m256i a = _mm256_set1_epi8(3), b = _mm256_set1_epi8(5);
+#define S(i)                               \
+    __m256i s##i = _mm256_setzero_si256(); \
+    __asm__ volatile("" : "+x"(s##i));
+    CHAIN(S)
+#undef S
+    for (size_t t = 0; t < turns; t++) {
+        __asm__ volatile("" : "+x"(a), "+x"(b));
+#define S(i) s##i = _mm256_dpbusd_avx_epi32(s##i, a, b);
+        CHAIN(S)
+#undef S
+    }
+#define S(i) b = _mm256_add_epi32(b, s##i);
+    CHAIN(S)
+#undef S
+    return (uint32_t)_mm256_extract_epi32(b, 0);
+}
+#endif
+
 __attribute__((target("avx512f,avx512bf16"))) static uint32_t bf16_dot(size_t turns) {
     __m512i bits = _mm512_set1_epi16(0x3f00); /* 0.5 */
     __m512bh a = (__m512bh)bits, b = (__m512bh)bits;
@@ -243,6 +264,13 @@ static int present_avx2(void) {
     __builtin_cpu_init();
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
+
+#if EXAONE_HAVE_AVXVNNI
+static int present_avxvnni(void) {
+    unsigned eax, ebx, ecx, edx; /* leaf 7.1, EAX bit 4 */
+    return present_avx2() && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && (eax >> 4 & 1);
+}
+#endif
 
 static int present_avx512(void) {
     return present_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw");
@@ -339,6 +367,9 @@ const exaone_peak_loop exaone_peak_loops[] = {
 #if defined(__x86_64__)
     {{EXAONE_PEAK_FMA, "avx2", "avx2"}, CHAINS * 8, present_avx2, avx2_fma},
     {{EXAONE_PEAK_INT8, "avx2", "avx2"}, CHAINS * 32, present_avx2, avx2_int8},
+#if EXAONE_HAVE_AVXVNNI
+    {{EXAONE_PEAK_INT8, "avx-vnni", "avx-vnni"}, CHAINS * 32, present_avxvnni, avxvnni_int8},
+#endif
     {{EXAONE_PEAK_FMA, "avx512", "avx512"}, CHAINS * 16, present_avx512, avx512_fma},
     {{EXAONE_PEAK_INT8, "avx512", "avx512"}, CHAINS * 64, present_avx512, avx512_int8},
     {{EXAONE_PEAK_INT8, "avx512-vnni", "avx512-vnni"}, CHAINS * 64, present_vnni, vnni_int8},

@@ -404,13 +404,58 @@ static void matrices(void **state) {
     }
 }
 
+/* Every level with tiles gives a product the same bits: the chain of an output is one for a family of processors. */
+static void levels_agree(void **state) {
+    (void)state;
+    enum { N_OUT = 40, N_IN = 512, N = 19 };
+    float *x = need(N * N_IN, sizeof *x);
+    for (size_t i = 0; i < N * N_IN; i++) {
+        x[i] = uniform();
+    }
+    for (int type = 0; type < EXAONE_DTYPE_COUNT; type++) {
+        if (!exaone_blocks_group((exaone_dtype)type)) {
+            continue;
+        }
+        exaone_matrix m = {.dtype = (exaone_dtype)type, .out_features = N_OUT, .in_features = N_IN};
+        uint8_t *blocks = need(N_OUT * N_IN, sizeof(float));
+        random_blocks((exaone_dtype)type, blocks, N_OUT * N_IN);
+        m.data = blocks;
+        float *first = NULL;
+        const char *level;
+        for (size_t rung = 0; (level = exaone_kernels_level(rung)); rung++) {
+            exaone_error err = {0};
+            exaone_kernels k;
+            exaone_pool *pool;
+            exaone_backend *be;
+            assert_string_equal(exaone_kernels_init(&k, level), level);
+            if (!k.dot_tiles) {
+                continue;
+            }
+            assert_int_equal(exaone_pool_new(1, &pool, &err), EXAONE_OK);
+            assert_int_equal(exaone_cpu_open(pool, level, EXAONE_PRECISION_AUTO, &be, &err), EXAONE_OK);
+            assert_int_equal(be->prepare(be, N_IN, 0, &err), EXAONE_OK);
+            float *out = need(N * N_OUT, sizeof *out);
+            be->matmul(be, out, N_OUT, x, &m, N);
+            if (first) {
+                assert_memory_equal(first, out, N * N_OUT * sizeof *out);
+                free(out);
+            } else {
+                first = out;
+            }
+            be->close(be);
+            exaone_pool_free(pool);
+        }
+        free(first);
+        free(blocks);
+    }
+    free(x);
+}
+
 int main(void) {
     seed = 11;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(panels),
-        cmocka_unit_test(tiles),
-        cmocka_unit_test(dots),
-        cmocka_unit_test(matrices),
+        cmocka_unit_test(panels),   cmocka_unit_test(tiles),        cmocka_unit_test(dots),
+        cmocka_unit_test(matrices), cmocka_unit_test(levels_agree),
     };
     return cmocka_run_group_tests_name("cpu/test_tiles", tests, NULL, NULL);
 }

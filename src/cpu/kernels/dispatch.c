@@ -17,6 +17,13 @@ static int has_avx2(void) {
            (ecx & bit_F16C); /* clang's builtin does not know F16C */
 }
 
+#if EXAONE_HAVE_AVXVNNI
+static int has_avxvnni(void) {
+    unsigned eax, ebx, ecx, edx;
+    return has_avx2() && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && (eax >> 4 & 1);
+}
+#endif
+
 static int has_avx512(void) {
     return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
@@ -109,7 +116,7 @@ static void fill_scalar(exaone_kernels *k) {
     exaone_kernels_scalar_cached(k);
 }
 
-/* The rungs, each replacing what it improves of those below. */
+/* The rungs, each replacing what it improves of those below that the machine has: one with AVX-512 may lack AVX-VNNI. */
 static const struct {
     const char *name;
     int (*present)(void);
@@ -118,6 +125,9 @@ static const struct {
     {"scalar", always, fill_scalar},
 #if defined(__x86_64__)
     {"avx2", has_avx2, fill_avx2},
+#if EXAONE_HAVE_AVXVNNI
+    {"avx-vnni", has_avxvnni, exaone_kernels_avxvnni},
+#endif
     {"avx512", has_avx512, exaone_kernels_avx512},
     {"avx512-vnni", has_avx512vnni, fill_avx512vnni},
 #if EXAONE_HAVE_AMX
@@ -133,20 +143,29 @@ static const struct {
 enum { RUNGS = sizeof ladder / sizeof ladder[0] };
 
 const char *exaone_kernels_level(size_t i) {
-    return i < RUNGS && ladder[i].present() ? ladder[i].name : NULL;
+    for (size_t rung = 0; rung < RUNGS; rung++) {
+        if (ladder[rung].present() && i-- == 0) {
+            return ladder[rung].name;
+        }
+    }
+    return NULL;
 }
 
 const char *exaone_kernels_init(exaone_kernels *k, const char *level) {
-    size_t n = 0;
-    while (exaone_kernels_level(n) && (!level || n == 0 || strcmp(ladder[n - 1].name, level) != 0)) {
-        n++;
+    size_t last = RUNGS; /* the rung of this name, or the best */
+    for (size_t i = 0; i < RUNGS; i++) {
+        if (ladder[i].present() && (!level || strcmp(ladder[i].name, level) == 0)) {
+            last = i;
+        }
     }
-    if (level && strcmp(ladder[n - 1].name, level) != 0) {
+    if (last == RUNGS) {
         return NULL;
     }
     memset(k, 0, sizeof *k);
-    for (size_t i = 0; i < n; i++) {
-        ladder[i].fill(k);
+    for (size_t i = 0; i <= last; i++) {
+        if (ladder[i].present()) {
+            ladder[i].fill(k);
+        }
     }
 #define K(name, result, args) assert(k->name);
     EXAONE_KERNELS(K)
@@ -154,5 +173,5 @@ const char *exaone_kernels_init(exaone_kernels *k, const char *level) {
     EXAONE_KERNELS_SCALED(K)
     EXAONE_KERNELS_CACHED(K)
 #undef K
-    return ladder[n - 1].name;
+    return ladder[last].name;
 }

@@ -170,8 +170,8 @@ typedef struct exaone_kernels {
     exaone_unpack_fn *unpack[EXAONE_DTYPE_COUNT]; /* of block types; the same bits at every level */
 } exaone_kernels;
 
-/* Fills the table with the best entries up to `level` ("scalar", "avx2", "avx512", "avx512-vnni", "amx"; NULL: the best
- * of this machine). Returns the level installed, or NULL when the level is unknown or this machine lacks it. */
+/* Fills the table with the best entries up to `level` ("scalar", "avx2", "avx-vnni", "avx512", "avx512-vnni", "amx"; NULL:
+ * the best of this machine). Returns the level installed, or NULL when the level is unknown or this machine lacks it. */
 const char *exaone_kernels_init(exaone_kernels *k, const char *level);
 /* Levels that this machine can run, number i from 0 on, best last; NULL behind the last. */
 const char *exaone_kernels_level(size_t i);
@@ -187,6 +187,7 @@ void exaone_kernels_avx2_tiles(exaone_kernels *k);
 void exaone_kernels_avx2_unpack_tiles(exaone_kernels *k); /* after the former */
 void exaone_kernels_avx2_scaled(exaone_kernels *k);
 void exaone_kernels_avx2_cached(exaone_kernels *k);
+void exaone_kernels_avxvnni(exaone_kernels *k); /* defined where the compiler knows AVX-VNNI */
 void exaone_kernels_avx512(exaone_kernels *k);
 /* tile_offset and tile_bits for tiles that `interleave` makes of any block type. */
 void exaone_kernels_interleaved_tiles(exaone_kernels *k);
