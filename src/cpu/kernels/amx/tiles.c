@@ -11,7 +11,7 @@
 #include <immintrin.h>
 
 #include "cpu/kernels/avx2/lanes.h"
-#include "cpu/kernels/avx512vnni/sums.h"
+#include "cpu/kernels/avx2/sums.h"
 
 enum { ROWS = 16, GROUP = 32, GROUPS = EXAONE_TILE_COLUMNS / GROUP };
 

@@ -11,10 +11,12 @@
 #include <string.h>
 
 #include "cpu/kernels/avx2/lanes.h"
+#include "cpu/kernels/avx2/sums.h"
 
 enum { ROWS_AT_ONCE = 6 };
 
-/* dot[r] = the integer sums of group g of row r < R with 16 outputs. R, group, offset and bits are constants after inlining.
+/* dot[r] = EXAONE_FLOAT_BITS + the integer sums of group g of row r < R with 16 outputs. R, group, offset and bits are
+ * constants after inlining.
  */
 static inline __attribute__((always_inline)) void dots_of_group(__m256i dot[ROWS_AT_ONCE][2], const exaone_q8_panel *x,
                                                                 const exaone_q8_tile *w, size_t g, const size_t R,
@@ -47,8 +49,7 @@ static inline __attribute__((always_inline)) void scaled_dots(__m256 t[ROWS_AT_O
     EACH(v, 2) {
         __m256 scale = _mm256_load_ps(w->scale[g] + 8 * v);
         EACH(r, R) {
-            __m256 whole = _mm256_cvtepi32_ps(dot[r][v]);
-            t[r][v] = add ? _mm256_fmadd_ps(whole, scale, t[r][v]) : _mm256_mul_ps(whole, scale);
+            t[r][v] = exaone_scaled_sum_8(dot[r][v], scale, t[r][v], add);
         }
     }
 }

@@ -21,7 +21,7 @@ static void panels_q8(exaone_q8_panel *out, size_t stride, const float *x, size_
         sum[0] += group == 16 ? 0 : sum[1];
         for (size_t i = 0; i < 32 / group; i++) {
             if (offset) {
-                p->of.start[first + i] = -offset * sum[i];
+                p->of.start[first + i] = EXAONE_FLOAT_BITS - offset * sum[i];
             } else {
                 p->of.sum[first + i] = p->scale[at] * (float)sum[i];
             }
@@ -71,16 +71,16 @@ static inline __attribute__((always_inline)) void add_signed_quad(__m256i dot[RO
     }
 }
 
-/* What is missing to sums of weights less 128: (128 - offset) * (sum of the activations of group g). */
-static inline int32_t rest_of_sum(const exaone_q8_panel *x, size_t g, const size_t group, const int offset) {
+/* Where sums of weights less 128 begin: what they lack is (128 - offset) * (sum of the activations of group g). */
+static inline int32_t start_of_signed(const exaone_q8_panel *x, size_t g, const size_t group, const int offset) {
     if (offset == 128) {
-        return 0;
+        return EXAONE_FLOAT_BITS;
     }
     int32_t sum = 0;
     for (size_t i = 0; i < group; i++) {
         sum += x->q[g * group + i];
     }
-    return 128 * sum + (offset ? x->of.start[g] : 0);
+    return 128 * sum + (offset ? x->of.start[g] : EXAONE_FLOAT_BITS);
 }
 
 static inline __attribute__((always_inline)) void dots_of_group(__m256i dot[ROWS_AT_ONCE][2], const exaone_q8_panel *x,
@@ -89,7 +89,7 @@ static inline __attribute__((always_inline)) void dots_of_group(__m256i dot[ROWS
     size_t quads = group / 4, quad = g * quads;
     if (bits > 6) {
         EACH(r, R) {
-            dot[r][0] = dot[r][1] = _mm256_set1_epi32(rest_of_sum(x + r, g, group, offset));
+            dot[r][0] = dot[r][1] = _mm256_set1_epi32(start_of_signed(x + r, g, group, offset));
         }
         EACH(i, quads) {
             add_signed_quad(dot, x, w, quad + i, R);
@@ -105,7 +105,7 @@ static inline __attribute__((always_inline)) void dots_of_group(__m256i dot[ROWS
             if (part > 0) {
                 dot[r][v] = _mm256_add_epi32(dot[r][v], sum);
             } else {
-                dot[r][v] = offset ? _mm256_add_epi32(sum, _mm256_set1_epi32(x[r].of.start[g])) : sum;
+                dot[r][v] = _mm256_add_epi32(sum, _mm256_set1_epi32(offset ? x[r].of.start[g] : EXAONE_FLOAT_BITS));
             }
             NOW(dot[r][v]);
         }
@@ -132,9 +132,9 @@ static void dot_tiles(float *acc, const exaone_q8_panel *x, size_t n_rows, const
         DOT(32, 128, 8, 5);
     } else if (group == 16 && bits <= 4) {
         if (offset) {
-            DOT(16, 1, 4, 6);
+            DOT(16, 1, 4, 4);
         } else {
-            DOT(16, 0, 4, 6);
+            DOT(16, 0, 4, 4);
         }
     } else if (group == 16 && bits <= 6 && offset) {
         DOT(16, 1, 6, 3);
@@ -147,6 +147,7 @@ static void dot_tiles(float *acc, const exaone_q8_panel *x, size_t n_rows, const
 void exaone_kernels_avx2_tiles(exaone_kernels *k) {
     k->panels_q8 = panels_q8;
     k->dot_tiles = dot_tiles;
+    k->tile_start = EXAONE_FLOAT_BITS;
     exaone_kernels_interleaved_tiles(k);
 }
 #endif

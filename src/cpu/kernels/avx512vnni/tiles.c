@@ -14,7 +14,7 @@
 
 #include "cpu/kernels/avx2/lanes.h"
 #include "cpu/kernels/avx512vnni/quads.h"
-#include "cpu/kernels/avx512vnni/sums.h"
+#include "cpu/kernels/avx2/sums.h"
 
 /* ---- activations ---------------------------------------------------------------------------------------------------------
  */

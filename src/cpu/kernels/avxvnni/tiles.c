@@ -9,7 +9,7 @@ static inline __attribute__((always_inline)) void dots_of_group(__m256i dot[ROWS
                                                                 const size_t group, const int offset, const int bits) {
     (void)bits;
     EACH(r, R) {
-        dot[r][0] = dot[r][1] = offset ? _mm256_set1_epi32(x[r].of.start[g]) : _mm256_setzero_si256();
+        dot[r][0] = dot[r][1] = _mm256_set1_epi32(offset ? x[r].of.start[g] : EXAONE_FLOAT_BITS);
     }
     EACH(i, group / 4) {
         size_t quad = g * (group / 4) + i;
