@@ -95,8 +95,7 @@ MAKER add_fifth_bits(words q[8], words bits) {
     static const uint8_t OWN[16] = {0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12};
     EACH(i, 8) {
         words place = (words){0} + (i % 2 ? 0x80402010 : 0x08040201);
-        words here = shuffle_bytes(bits, sixteen_bytes(OWN) + (uint32_t)(i / 2 * 0x01010101)) & place;
-        q[i] |= (words)((bytes)here == (bytes)place) & 0x10101010;
+        q[i] |= sixteen_where(shuffle_bytes(bits, sixteen_bytes(OWN) + (uint32_t)(i / 2 * 0x01010101)), place);
     }
 }
 
@@ -153,13 +152,13 @@ MAKER make_iq4_nl(exaone_q8_tile *to, size_t first, const uint8_t *rows, size_t 
 
 /* The values plus 12; scales 2^(e - 128), subnormal for e < 2. */
 MAKER make_mxfp4(exaone_q8_tile *to, size_t first, const uint8_t *rows, size_t stride, size_t n) {
+    const words least = (words){0} + 0x00200000; /* 2^-128 */
     bytes table = (bytes)sixteen_bytes(exaone_mxfp4_values) + 12;
     for (size_t g = 0; g < n / 32; g++, rows += 17) {
-        words q[8], e = word_of_rows(rows, stride) & 255, none = (words)(e == 0), one = (words)(e == 1);
+        words q[8], e = word_of_rows(rows, stride) & 255, few = (words)((signed_words)e < 2);
         values_of_nibbles(q, rows + 1, stride, (words)table);
         put_group(to, first, g, q);
-        words bits = ((e - 1) << 23 & ~none & ~one) | (none & 0x00200000) | (one & 0x00400000);
-        put_scale(to, first, g, (floats)bits);
+        put_scale(to, first, g, (floats)(((e - 1) << 23 & ~few) | (least << (e & 1) & few)));
     }
 }
 

@@ -62,6 +62,11 @@ static inline words shuffle_bytes(words v, words index) {
     return (words)_mm256_shuffle_epi8((__m256i)v, (__m256i)index);
 }
 
+/* 16 in each byte of v that has the one bit of place. */
+static inline words sixteen_where(words v, words place) {
+    return (words)((bytes)(v & place) == (bytes)place) & 0x10101010;
+}
+
 /* The f16 in the low half of each word. */
 static inline floats low_f16(words v) {
     __m256i low = (__m256i)(v & 0xffff);

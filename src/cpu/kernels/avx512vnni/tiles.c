@@ -13,7 +13,6 @@
 #include <string.h>
 
 #include "cpu/kernels/avx2/lanes.h"
-#include "cpu/kernels/avx512vnni/quads.h"
 #include "cpu/kernels/avx2/sums.h"
 
 /* ---- activations ---------------------------------------------------------------------------------------------------------
@@ -178,30 +177,9 @@ void exaone_avx512vnni_dot_tiles(float *acc, const exaone_q8_panel *x, size_t n_
     }
 }
 
-/* ---- any type ------------------------------------------------------------------------------------------------------------
- */
-
-static void interleave(exaone_q8_tile *to, const exaone_q8_weights *rows, size_t n) {
-    const __m512i flip = _mm512_set1_epi8(rows->min ? 0 : -128); /* q + 128 */
-    for (size_t c = 0; c < n; c += 16) {
-        __m512i q[4];
-        exaone_quads(q, (const uint8_t *)rows->q + c, EXAONE_TILE_COLUMNS);
-        EACH(i, 4) {
-            _mm512_store_si512(to->q[c / 4 + i], _mm512_xor_si512(q[i], flip));
-        }
-    }
-    for (size_t g = 0; g < n / rows->group; g++) {
-        for (size_t o = 0; o < 16; o++) {
-            to->scale[g][o] = rows->scale[16 * o + g];
-            to->min[g][o] = rows->min ? rows->min[16 * o + g] : 0;
-        }
-    }
-}
-
 void exaone_kernels_avx512vnni(exaone_kernels *k) {
     k->panels_q8 = panels_q8;
     k->dot_tiles = exaone_avx512vnni_dot_tiles;
-    k->interleave = interleave;
     k->tile_start = EXAONE_FLOAT_BITS;
     exaone_kernels_interleaved_tiles(k);
 }
