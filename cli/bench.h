@@ -56,7 +56,8 @@ typedef struct bench_result {
     exaone_synthetic_size size; /* of a synthetic model */
     bench_item *items;          /* [n_items] */
     size_t n_items;
-    double seconds; /* the whole took */
+    uint64_t resident, huge; /* bytes in memory at the end, those in huge pages; 0: not known */
+    double seconds;          /* the whole took */
     bool interrupted;
 } bench_result;
 

@@ -154,6 +154,10 @@ static void put_model(exaone_buf *b, const bench_result *r) {
                           (double)r->size.text_bytes / 1e9, (double)r->size.mmproj_bytes / 1e9, r->full_layers,
                           (double)r->size.text_bytes_64 / 1e9, (double)r->size.mmproj_bytes / 1e9);
     }
+    if (r->resident) {
+        exaone_buf_printf(b, "memory     %.2f GB resident, %.2f GB of it in huge pages\n", (double)r->resident / 1e9,
+                          (double)r->huge / 1e9);
+    }
     if (r->layers != r->full_layers) {
         exaone_buf_printf(
             b,
@@ -307,7 +311,9 @@ static void put_json(exaone_buf *b, const bench_result *r) {
         exaone_buf_puts(b, i ? ",\n  " : "\n  ");
         put_item_json(b, r, &r->items[i]);
     }
-    exaone_buf_printf(b, "], \"seconds\": %.3f, \"interrupted\": %s}\n", r->seconds, r->interrupted ? "true" : "false");
+    exaone_buf_printf(b, "], \"resident_bytes\": %llu, \"huge_page_bytes\": %llu", (unsigned long long)r->resident,
+                      (unsigned long long)r->huge);
+    exaone_buf_printf(b, ", \"seconds\": %.3f, \"interrupted\": %s}\n", r->seconds, r->interrupted ? "true" : "false");
 }
 
 static void put_csv(exaone_buf *b, const bench_result *r) {

@@ -157,6 +157,9 @@ int cli_cache_types(const char *command, const cli_cache_options *o, exaone_cach
 EXAONE_MUST_USE exaone_status cli_session_open(exaone_engine *engine, const exaone_session_options *options,
                                                exaone_session **out, exaone_error *err);
 
+/* Bytes of the process that are in memory, and those of them in huge pages (weights, caches, work). False: not known. */
+bool cli_pages(uint64_t *resident, uint64_t *huge);
+
 /* The signal's number after Ctrl-C, SIGTERM or SIGHUP, from cli_catch_interrupt on; the second one ends the process. */
 extern volatile int cli_interrupted;
 void cli_catch_interrupt(void);

@@ -314,6 +314,7 @@ static int measure(bench *b) {
     b->r.cache_k = exaone_cache_type_name(b->o->k);
     b->r.cache_v = exaone_cache_type_name(b->o->v);
     int code = open_bench(b) && run_all(b) ? CLI_OK : CLI_FAILED;
+    (void)cli_pages(&b->r.resident, &b->r.huge);
     b->r.seconds = now() - b->begin;
     b->r.interrupted = cli_interrupted != 0;
     if (code == CLI_OK) {

@@ -185,6 +185,11 @@ static void print_stats(const run_options *o, const ask_result *r, const exaone_
         p / (r->prompt_seconds + 1e-9), r->n_ids, r->generate_seconds * 1e3, n / (r->generate_seconds + 1e-9), i->cpu_level,
         i->n_threads);
     print_draft_stats(&r->stats);
+    uint64_t resident, huge;
+    if (cli_pages(&resident, &huge)) {
+        cli_note("memory: %.2f GB resident, weights included, %.2f GB of it in huge pages", (double)resident / 1e9,
+                 (double)huge / 1e9);
+    }
 }
 
 /* The other samples, each behind a line that says which. */

@@ -1,4 +1,6 @@
-/* The KV cache's options, and the check that a context fits in memory. */
+/* The KV cache's options, the check that a context fits in memory, and what the process has there. */
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -46,4 +48,24 @@ exaone_status cli_session_open(exaone_engine *engine, const exaone_session_optio
             gigabytes(need.workspace), gigabytes(available));
     }
     return exaone_session_open(engine, options, out, err);
+}
+
+/* N of a line "NAME: N kB", in bytes; 0 for other lines. */
+static uint64_t bytes_in(const char *line, const char *name) {
+    size_t n = strlen(name);
+    return strncmp(line, name, n) == 0 ? (uint64_t)strtoull(line + n, NULL, 10) * 1024 : 0;
+}
+
+bool cli_pages(uint64_t *resident, uint64_t *huge) {
+    FILE *f = fopen("/proc/self/smaps_rollup", "re"); /* Linux: Documentation/filesystems/proc.rst */
+    char line[256];
+    *resident = *huge = 0;
+    while (f && fgets(line, sizeof line, f)) {
+        *resident += bytes_in(line, "Rss:");
+        *huge += bytes_in(line, "AnonHugePages:") + bytes_in(line, "ShmemPmdMapped:") + bytes_in(line, "FilePmdMapped:");
+    }
+    if (f) {
+        fclose(f);
+    }
+    return *resident > 0;
 }

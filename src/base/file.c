@@ -14,6 +14,8 @@
 #include "base/mem.h"
 #include "base/output.h"
 
+enum { HUGE_PAGE = 2 << 20 };
+
 /* Opens a regular file; *size is its length. -1 with the message written on failure. */
 static int open_regular(const char *path, size_t *size, exaone_error *err) {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -46,6 +48,36 @@ static exaone_status refuse_pointer(const char *path, const void *bytes, size_t 
                        "%s is a Git LFS pointer of %zu bytes, not the file; `git lfs pull` fetches it", path, n);
 }
 
+/* Large files lie at a multiple of the size of huge pages, and such pages are asked for: 1 GB of weights in pages of 4 KB
+ * needs 262,144 entries of page tables, which is felt when it is read as fast as memory can. The system does what it can:
+ * what it reads from the disk from now on, on file systems with large folios. */
+static void *map_file(int fd, size_t size) {
+    if (size < 2 * (size_t)HUGE_PAGE || size > SIZE_MAX - HUGE_PAGE) {
+        return mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+    }
+    uint8_t *room = mmap(NULL, size + HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (room == MAP_FAILED) {
+        return mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+    }
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), used = (size + page - 1) / page * page;
+    uint8_t *p = room + (HUGE_PAGE - (uintptr_t)room % HUGE_PAGE) % HUGE_PAGE;
+    if (mmap(p, size, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) {
+        int cause = errno;
+        munmap(room, size + HUGE_PAGE);
+        errno = cause;
+        return MAP_FAILED;
+    }
+    if (p > room) {
+        munmap(room, (size_t)(p - room));
+    }
+    size_t end = (size + HUGE_PAGE + page - 1) / page * page;
+    if (p + used < room + end) {
+        munmap(p + used, (size_t)(room + end - p) - used);
+    }
+    (void)madvise(p, size, MADV_HUGEPAGE); /* a wish */
+    return p;
+}
+
 exaone_status exaone_map_open(const char *path, exaone_map *map, exaone_error *err) {
     *map = (exaone_map){0};
     size_t size;
@@ -54,7 +86,7 @@ exaone_status exaone_map_open(const char *path, exaone_map *map, exaone_error *e
         return EXAONE_ERR_IO;
     }
     if (size > 0) {
-        void *p = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+        void *p = map_file(fd, size);
         if (p == MAP_FAILED) {
             close(fd);
             return exaone_fail(err, EXAONE_ERR_IO, "cannot map %s (%zu bytes): %s", path, size, strerror(errno));

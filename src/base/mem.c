@@ -3,6 +3,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+enum { HUGE_PAGE = 2 << 20 };
 
 bool exaone_size_mul(size_t a, size_t b, size_t *out) {
     return !__builtin_mul_overflow(a, b, out);
@@ -41,19 +44,21 @@ void *exaone_mem_grow(void *list, size_t count, size_t *cap, size_t size) {
 }
 
 void *exaone_mem_aligned(size_t n, size_t size) {
-    size_t bytes;
+    size_t bytes, room;
     if (!exaone_size_mul(n, size, &bytes) || !exaone_size_add(bytes, 64, &bytes)) {
         return NULL;
     }
     bytes &= ~(size_t)63;
-    if (bytes == 0) {
-        bytes = 64;
+    size_t align = bytes >= 2 * (size_t)HUGE_PAGE ? HUGE_PAGE : 64;
+    if (!exaone_size_add(bytes, align - 1, &room)) {
+        return NULL;
     }
-    void *p = aligned_alloc(64, bytes);
-    if (p) {
-        memset(p, 0, bytes);
+    room &= ~(align - 1);
+    void *p = aligned_alloc(align, room);
+    if (p && align == HUGE_PAGE) {
+        (void)madvise(p, room, MADV_HUGEPAGE); /* a wish; before the first touch, which decides */
     }
-    return p;
+    return p ? memset(p, 0, bytes) : NULL;
 }
 
 char *exaone_mem_string(const char *bytes, size_t n) {

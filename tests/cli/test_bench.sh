@@ -12,6 +12,7 @@ assert names == ["load", "decode", "pass-4", "draft", "prefill-32", "image-448"]
 assert r["machine"]["bandwidth"][0]["threads"] == 1 and r["machine"]["bandwidth"][0]["bytes_per_second"] > 1e6
 assert {p["kind"] for p in r["machine"]["peaks"] if p["used"]} >= {"fma", "int8"}
 assert r["model"]["layers"] == r["model"]["scaled_to_layers"] == 8 and not r["model"]["synthetic"]
+assert r["resident_bytes"] > 10e6 and 0 <= r["huge_page_bytes"] <= r["resident_bytes"], r
 for i in r["results"]:
     assert i["runs"] == len(i["samples"]) == 2, i
     assert abs(i["seconds"] - statistics.median(i["samples"])) < 1e-7 and i["least"] <= i["seconds"] <= i["most"], i

@@ -63,6 +63,7 @@ expect "-n ends the reply by length" 0 '"finish_reason": "length"'
 expect "-n counts tokens" 0 '"completion_tokens": 5,'
 run_it "$exaone" run --stats --no-think Hello
 if grep -q "tokens/s" "$work/err"; then pass "--stats"; else fail "--stats"; fi
+if grep -q "memory: .* GB resident, .* in huge pages" "$work/err"; then pass "--stats shows the memory"; else fail "--stats shows the memory"; fi
 run_it "$exaone" run --json --no-think --image $image -n 1 x
 if grep -q '"vision_ms": [1-9]' "$work/out"; then pass "json: the vision tower's time"; else fail "json: the vision tower's time"; fi
 expect "json: greedy has no seed" 0 '"seed": null'
