@@ -42,7 +42,8 @@ def levels_here(exaone):
     names = re.search(r"--cpu LEVEL +kernels to use: ([^(]*)\(", run(exaone, "eval", "--help")).group(1)
     here = []
     for level in re.split(r"[,\s]+", names.strip()):
-        if subprocess.run([exaone, "eval", "-q", "--cpu", level, "--cases", CASES, "--limit", "1"], capture_output=True).returncode == 0:
+        if subprocess.run([exaone, "eval", "-q", "-m", TINY, "--cpu", level, "--cases", CASES, "--limit", "1"],
+                          capture_output=True).returncode == 0:
             here.append(level)
     return here
 
