@@ -16,6 +16,18 @@ static void failed(const char *file, int line, const char *what) {
     longjmp(end_of_case, 1);
 }
 
+void print_error(const char *const format, ...) {
+    va_list args;
+    va_start(args, format);
+    printf("# ");
+    vprintf(format, args);
+    va_end(args);
+}
+
+void _fail(const char *const file, const int line) {
+    failed(file, line, "it says so");
+}
+
 void _assert_true(const LargestIntegralType result, const char *const expression, const char *const file, const int line) {
     if (!result) {
         failed(file, line, expression);

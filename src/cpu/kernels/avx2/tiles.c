@@ -97,7 +97,8 @@ static inline __attribute__((always_inline)) void dots_of_group(__m256i dot[ROWS
         return;
     }
     const size_t fitting = 128U >> bits, together = fitting < quads ? fitting : quads;
-    EACH(part, quads / together) {
+    const size_t parts = quads / together; /* not in the loop's condition: a sanitizer checks divisions */
+    EACH(part, parts) {
         __m256i pairs[ROWS_AT_ONCE][2];
         pairs_of_quads(pairs, x, w, quad + part * together, R, together);
         EACH(r, R) EACH(v, 2) {
