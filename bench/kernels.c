@@ -168,6 +168,7 @@ static void run_check(program *p, size_t i) {
 static void check_table(program *p) {
     uint8_t seen[sizeof(exaone_kernels)] = {0}, table[sizeof(exaone_kernels)];
     const char *fault = NULL;
+    exaone_kernels none;
     memset(p->report, 0, sizeof *p->report);
     /* numbers, which checks use */
     memset(seen + offsetof(exaone_kernels, tile_offset), 1, sizeof p->table.tile_offset);
@@ -191,6 +192,9 @@ static void check_table(program *p) {
             snprintf(p->report->doing, sizeof p->report->doing, "byte %zu", i);
             fault = "it belongs to no entry that is known here";
         }
+    }
+    if (exaone_kernels_init(&none, "no level") || !exaone_kernels_init(&none, NULL)) {
+        fault = "a level that there is not has a table, or no level at all has none";
     }
     tell_check(p, "table", fault);
 }

@@ -46,10 +46,10 @@ kernels() {
 levels cortex-a72 scalar neon
 levels neoverse-n1 scalar neon dotprod
 levels max scalar neon dotprod i8mm
-for test in kernels blocks scaled attention; do
+for test in plain scaled attention; do
     run cortex-a72 "$test"
 done
-for test in kernels blocks scaled tiles; do # attention has no kernels above neon, and takes long
+for test in plain scaled tiles; do # attention has no kernels above neon, and takes long
     run max "$test"
 done
 kernels cortex-a72

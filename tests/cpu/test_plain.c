@@ -1,7 +1,7 @@
 /* Whole products with matrices of plain types at every level: against sums in double for odd sizes, any number of rows,
  * outputs and threads with the same bits, nothing written beside; numbers that are none; the memory of BF16 products.
  *
- * Bound: n/8 + 16 roundings of a chain (tests/cpu/test_kernels.c), each at most 2^-24 of the sum of |terms|; the chains of
+ * Bound: n/8 + 16 roundings of a chain (bench/checks/plain.c), each at most 2^-24 of the sum of |terms|; the chains of
  * planes have 3 n/32 + 16 and a last one. */
 #include <float.h>
 #include <math.h>

@@ -1,5 +1,5 @@
-/* Types with scales in other tensors: every level's kernels against plain C bit for bit, whole matrices against the
- * specification exaone_matrix_row_f32, and the products made from them. */
+/* Types with scales in other tensors: whole matrices against the specification exaone_matrix_row_f32, and the products made
+ * from them at every level (the kernels by themselves: bench/kernels.c). */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,57 +12,6 @@
 #include "base/half.h"
 #include "cpu/cpu.h"
 #include "cpu/kernels/kernels.h"
-
-static const float SCALES[] = {1, 0, -0.0f, -0.37f, 1e-38f, 1e-42f, 3e38f, INFINITY, NAN, 0.0123f};
-
-enum { N = 300 };
-
-static void kernels(void **state) {
-    (void)state;
-    exaone_kernels plain;
-    exaone_kernels_init(&plain, "scalar");
-    const char *level;
-    for (size_t rung = 0; (level = exaone_kernels_level(rung)); rung++) {
-        exaone_kernels k;
-        assert_string_equal(exaone_kernels_init(&k, level), level);
-        for (size_t n = 0; n <= N; n = n < 80 ? n + 1 : n + 55) {
-            uint8_t *bytes = malloc(n + 1); /* no byte more than needed: the sanitizer sees reads behind the end */
-            uint8_t *half = malloc((n + 1) / 2 + 1);
-            for (size_t i = 0; i < n; i++) {
-                bytes[i] = (uint8_t)(n >= 256 ? i : next());
-                half[i / 2] = (uint8_t)next();
-            }
-            for (size_t s = 0; s < sizeof SCALES / sizeof *SCALES; s++) {
-                float a[N + 1], b[N + 1];
-                a[n] = b[n] = -5;
-                k.e4m3_to_f32(a, bytes, n, SCALES[s]);
-                plain.e4m3_to_f32(b, bytes, n, SCALES[s]);
-                for (size_t i = 0; i < n; i++) {
-                    assert_true(same(a[i], b[i]) && same(b[i], exaone_e4m3_to_f32(bytes[i]) * SCALES[s]));
-                }
-                int zero = (int)(s + n) % 16;
-                int8_t qa[N + 1], qb[N + 1];
-                qa[n] = qb[n] = 99;
-                k.unpack_i4(qa, half, n, zero);
-                plain.unpack_i4(qb, half, n, zero);
-                assert_memory_equal(qa, qb, n + 1);
-                k.i4_to_f32(a, half, n, zero, SCALES[s]);
-                plain.i4_to_f32(b, half, n, zero, SCALES[s]);
-                for (size_t i = 0; i < n; i++) {
-                    int u = half[i / 2] >> (i % 2 ? 4 : 0) & 15;
-                    assert_int_equal(qa[i], u - zero);
-                    assert_true(same(a[i], b[i]) && same(b[i], (float)(u - zero) * SCALES[s]));
-                }
-                assert_true(a[n] == -5 && b[n] == -5 && qa[n] == 99);
-            }
-            free(bytes);
-            free(half);
-        }
-    }
-}
-
-/* ---- matrices ------------------------------------------------------------------------------------------------------------
- */
 
 typedef struct {
     exaone_dtype dtype;
@@ -182,7 +131,7 @@ static void rows(void **state) {
 }
 
 /* f32: the result of a F32 matrix of the same values, bit for bit. 8-bit: half a step per activation, plus the rounding of
- * f32 sums (see test_blocks.c). */
+ * f32 sums (see bench/checks/eight_bit.c). */
 static void products(void **state) {
     (void)state;
     exaone_error err = {0};
@@ -276,7 +225,6 @@ static void scales_that_are_no_numbers(void **state) {
 int main(void) {
     seed = 7;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(kernels),
         cmocka_unit_test(rows),
         cmocka_unit_test(products),
         cmocka_unit_test(scales_that_are_no_numbers),
