@@ -38,6 +38,7 @@
     C(planes_split)     \
     C(planes_weights)   \
     C(planes_dot)       \
+    C(planes_straight)  \
     C(planes_out)
 
 #define C(name) void check_##name(const exaone_kernels *k);

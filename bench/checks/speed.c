@@ -280,13 +280,13 @@ RUN(planes_split, (NUMBERS(j->out), j->x, FEATURES, TILE_ROWS, TILE_ROWS, FEATUR
 RUN(planes_out, (j->out, PLANE_OUTPUTS, j->y, j->rows, NULL, PLANE_OUTPUTS))
 
 static void run_planes_weights(job *j) {
-    j->k->planes_weights(NUMBERS(j->out), NUMBERS(j->y), FEATURES, EXAONE_PLANE_OUTPUTS, PLANE_COLUMNS, NUMBERS(j->y));
+    j->k->planes_weights(NUMBERS(j->out), NUMBERS(j->y), FEATURES, EXAONE_PLANE_OUTPUTS, PLANE_COLUMNS);
 }
 
 static void run_planes_dot(job *j) {
     size_t width = j->rows == 1 ? 1 : TILE_ROWS;
     j->k->planes_dot(j->out, NUMBERS(j->y), PLANE_COLUMNS * EXAONE_PLANES * width, j->rows, width, NUMBERS(j->y),
-                     PLANE_OUTPUTS / EXAONE_PLANE_OUTPUTS, PLANE_COLUMNS, true);
+                     PLANE_OUTPUTS / EXAONE_PLANE_OUTPUTS, PLANE_COLUMNS, true, NULL);
 }
 
 static void planes(job *j) {

@@ -4,6 +4,7 @@
  * Of a block, the weights of some columns are brought together in the second cache, and the planes of 32 rows, which the
  * first holds, meet all of them, before the next 32. How a product is cut never shows in its bits. */
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/error.h"
@@ -12,18 +13,19 @@
 
 enum {
     STEP = EXAONE_PLANE_STEP,
-    ROWS = 256,                  /* of a block, and kept for the widest matrix */
+    KEPT = 256,                  /* rows of the widest matrix whose planes are kept */
+    ROWS = 512,                  /* of a block, at most */
     OUTPUTS = 256,               /* of a block, at most */
-    COLUMNS = 256,               /* of the weights that are together */
+    COLUMNS = 128,               /* of the weights that are together */
     PAIR = EXAONE_PLANE_OUTPUTS, /* outputs of a block of few rows */
-    WEIGHTS = OUTPUTS * COLUMNS,
-    MIN_WORK = 32 * 1024 /* multiply-adds that are worth handing to a thread */
+    FEW = 2 * EXAONE_PLANE_ROWS, /* rows that wait for memory */
+    MIN_WORK = 32 * 1024         /* multiply-adds that are worth handing to a thread */
 };
 
 /* One worker's memory, 64-byte aligned. */
 typedef struct exaone_plane_scratch {
     float acc[ROWS * OUTPUTS];
-    uint16_t weights[WEIGHTS];
+    uint16_t weights[OUTPUTS * (COLUMNS + STEP)];
 } plane_scratch;
 
 typedef struct {
@@ -32,8 +34,8 @@ typedef struct {
     size_t out_stride;
     const float *x;
     const exaone_matrix *w;
-    size_t n, width;      /* rows; of a tile of planes */
-    size_t outputs, rows; /* of a block */
+    size_t n, width; /* rows; of a tile of planes */
+    size_t outputs;  /* of a block */
 } job;
 
 static size_t steps_of(size_t n_in) {
@@ -55,15 +57,21 @@ static void split_part(void *arg, int worker, size_t begin, size_t end) {
     }
 }
 
-/* Outputs with an infinity or a NaN among their weights: times a zero in a lower plane it would give a NaN where the number
- * itself gives an infinity. */
-static void not_finite(const job *j, size_t r, size_t rows, size_t o, uint32_t which) {
+/* Writes sums of rows by n_out outputs. What is not finite is computed again by the kernel without planes: a weight that is
+ * an infinity, times a zero in a lower plane, gave a NaN where the whole number gives an infinity. */
+static void finish(const job *j, const float *acc, size_t r, size_t rows, size_t o, size_t n_out) {
     const exaone_matrix *w = j->w;
     const uint16_t *data = w->data;
-    for (; which; which >>= 1, o++) {
-        if (which & 1) {
-            j->cpu->kernels.matmul_bf16(j->out + r * j->out_stride + o, j->out_stride, j->x + r * w->in_features,
-                                        w->in_features, rows, data + o * w->in_features, w->bias ? w->bias + o : NULL, 1,
+    const float *bias = w->bias ? w->bias + o : NULL;
+    float *out = j->out + r * j->out_stride + o;
+    if (j->cpu->kernels.planes_out(out, j->out_stride, acc, rows, bias, n_out)) {
+        return;
+    }
+    for (size_t i = 0; i < rows * n_out; i++) {
+        size_t row = i / n_out, at = i % n_out;
+        if (!isfinite(out[row * j->out_stride + at])) {
+            j->cpu->kernels.matmul_bf16(out + row * j->out_stride + at, j->out_stride, j->x + (r + row) * w->in_features,
+                                        w->in_features, 1, data + (o + at) * w->in_features, bias ? bias + at : NULL, 1,
                                         w->in_features);
         }
     }
@@ -73,33 +81,43 @@ static void not_finite(const job *j, size_t r, size_t rows, size_t o, uint32_t w
 static void block(const job *j, plane_scratch *s, size_t r, size_t rows, size_t o, size_t n_out) {
     const exaone_kernels *k = &j->cpu->kernels;
     const uint16_t *data = j->w->data;
-    size_t n_in = j->w->in_features, pairs = (n_out + PAIR - 1) / PAIR, columns = WEIGHTS / PAIR / pairs / STEP * STEP;
-    uint32_t bad[OUTPUTS / PAIR] = {0}, any = 0;
-    for (size_t c = 0; c < n_in; c += columns) {
-        size_t n = n_in - c < columns ? n_in - c : columns;
-        const uint16_t *from = data + o * n_in + c, *next = c + columns < n_in ? from + columns : data + (o + n_out) * n_in;
+    size_t n_in = j->w->in_features, pairs = (n_out + PAIR - 1) / PAIR;
+    for (size_t c = 0; c < n_in; c += COLUMNS) {
+        size_t n = n_in - c < COLUMNS ? n_in - c : COLUMNS;
+        const uint16_t *from = data + o * n_in + c;
+        exaone_plane_fetch next = {c + COLUMNS < n_in ? from + COLUMNS : data + (o + n_out) * n_in, n_in, n_out};
         for (size_t p = 0; p < pairs; p++) {
             size_t left = n_out - p * PAIR;
-            bad[p] |= k->planes_weights(s->weights + p * PAIR * steps_of(n) * STEP, from + p * PAIR * n_in, n_in,
-                                        left < PAIR ? left : PAIR, n, next + p * PAIR * n_in);
-            any |= bad[p];
+            k->planes_weights(s->weights + p * PAIR * exaone_plane_stride(n), from + p * PAIR * n_in, n_in,
+                              left < PAIR ? left : PAIR, n);
         }
         const uint16_t *x = j->cpu->planes + r / EXAONE_PLANE_ROWS * tile_numbers(j) + c * EXAONE_PLANES * j->width;
-        k->planes_dot(s->acc, x, tile_numbers(j), rows, j->width, s->weights, pairs, n, c == 0);
+        k->planes_dot(s->acc, x, tile_numbers(j), rows, j->width, s->weights, pairs, n, c == 0, &next);
     }
-    k->planes_out(j->out + r * j->out_stride + o, j->out_stride, s->acc, rows, j->w->bias ? j->w->bias + o : NULL, n_out);
-    for (size_t p = 0; any && p < pairs; p++) {
-        not_finite(j, r, rows, o + p * PAIR, bad[p]);
-    }
+    finish(j, s->acc, r, rows, o, n_out);
 }
 
 static void block_part(void *arg, int worker, size_t begin, size_t end) {
     const job *j = arg;
-    size_t row_blocks = (j->n + j->rows - 1) / j->rows, n_out = j->w->out_features;
+    size_t row_blocks = (j->n + ROWS - 1) / ROWS, n_out = j->w->out_features;
     for (size_t i = begin; i < end; i++) {
-        size_t r = i % row_blocks * j->rows, o = i / row_blocks * j->outputs;
-        block(j, j->cpu->plane_scratch + worker, r, j->n - r < j->rows ? j->n - r : j->rows, o,
+        size_t r = i % row_blocks * ROWS, o = i / row_blocks * j->outputs;
+        block(j, j->cpu->plane_scratch + worker, r, j->n - r < ROWS ? j->n - r : ROWS, o,
               n_out - o < j->outputs ? n_out - o : j->outputs);
+    }
+}
+
+/* Few rows wait for memory: the weights go from it into the tiles. */
+static void straight_part(void *arg, int worker, size_t begin, size_t end) {
+    const job *j = arg;
+    float *acc = j->cpu->plane_scratch[worker].acc;
+    size_t n_in = j->w->in_features, last = end * PAIR < j->w->out_features ? end * PAIR : j->w->out_features;
+    for (size_t o = begin * PAIR; o < last;) {
+        size_t n = last - o < OUTPUTS ? last - o : OUTPUTS;
+        j->cpu->kernels.planes_straight(acc, j->cpu->planes, tile_numbers(j), j->n, j->width,
+                                        (const uint16_t *)j->w->data + o * n_in, n_in, n, n_in);
+        finish(j, acc, 0, j->n, o, n);
+        o += n;
     }
 }
 
@@ -107,20 +125,18 @@ static size_t grain(size_t work) {
     return work >= MIN_WORK ? 1 : MIN_WORK / work;
 }
 
-/* Cuts the product into blocks: few rows wait for memory, which likes long pieces of few rows of weights; many rows want
- * weights that many of them meet. */
-static void cut(job *j) {
-    size_t workers = (size_t)exaone_pool_size(j->cpu->pool), n_out = j->w->out_features;
-    j->rows = ROWS;
-    j->outputs = j->n <= EXAONE_PLANE_ROWS ? PAIR : OUTPUTS;
-    while (j->outputs > PAIR && (n_out / j->outputs) * ((j->n + ROWS - 1) / ROWS) < 4 * workers) {
-        j->outputs /= 2;
+/* Outputs of a block of many rows: many, that meet the same planes, but work for everybody. */
+static size_t outputs_of(const job *j) {
+    size_t workers = (size_t)exaone_pool_size(j->cpu->pool), outputs = OUTPUTS;
+    while (outputs > PAIR && j->w->out_features / outputs * ((j->n + ROWS - 1) / ROWS) < 4 * workers) {
+        outputs /= 2;
     }
+    return outputs;
 }
 
 void exaone_cpu_matmul_bf16(exaone_cpu *cpu, float *out, size_t out_stride, const float *x, const exaone_matrix *w,
                             size_t n) {
-    size_t n_in = w->in_features, most = cpu->max_bf16 * ROWS / (steps_of(n_in) * STEP) / ROWS * ROWS;
+    size_t n_in = w->in_features, most = cpu->max_bf16 * KEPT / (steps_of(n_in) * STEP) / KEPT * KEPT;
     assert(n_in <= cpu->max_bf16);
     pthread_mutex_lock(&cpu->shared);
     for (size_t r = 0; r < n; r += most) {
@@ -130,11 +146,13 @@ void exaone_cpu_matmul_bf16(exaone_cpu *cpu, float *out, size_t out_stride, cons
         while (j.width / 2 >= j.n) {
             j.width /= 2;
         }
-        cut(&j);
+        bool few = j.n <= FEW;
+        j.outputs = few ? PAIR : outputs_of(&j);
         size_t tiles = (j.n + EXAONE_PLANE_ROWS - 1) / EXAONE_PLANE_ROWS;
-        size_t blocks = (w->out_features + j.outputs - 1) / j.outputs * ((j.n + j.rows - 1) / j.rows);
+        size_t blocks = (w->out_features + j.outputs - 1) / j.outputs * ((j.n + ROWS - 1) / ROWS);
         exaone_pool_run(cpu->pool, tiles, grain(n_in * j.width * EXAONE_PLANES), split_part, &j);
-        exaone_pool_run(cpu->pool, blocks, grain(n_in * j.outputs * (j.n < j.rows ? j.n : j.rows)), block_part, &j);
+        exaone_pool_run(cpu->pool, blocks, grain(n_in * j.outputs * (j.n < ROWS ? j.n : ROWS)),
+                        few ? straight_part : block_part, &j);
     }
     pthread_mutex_unlock(&cpu->shared);
 }
@@ -152,14 +170,14 @@ exaone_status exaone_cpu_bf16_prepare(exaone_cpu *cpu, size_t max_bf16, exaone_e
         return EXAONE_OK;
     }
     size_t bytes, workers = (size_t)exaone_pool_size(cpu->pool);
-    if (!exaone_size_mul(max_bf16, ROWS * EXAONE_PLANES * sizeof *cpu->planes, &bytes) ||
-        max_bf16 > SIZE_MAX / 2 / (ROWS * EXAONE_PLANES * sizeof *cpu->planes)) {
+    if (!exaone_size_mul(max_bf16, KEPT * EXAONE_PLANES * sizeof *cpu->planes, &bytes) ||
+        max_bf16 > SIZE_MAX / 2 / (KEPT * EXAONE_PLANES * sizeof *cpu->planes)) {
         return exaone_fail_memory(err, "rows of activations", max_bf16);
     }
     exaone_cpu_bf16_release(cpu);
     size_t n = steps_of(max_bf16) * STEP;
     /* not exaone_mem_aligned: pages that no product needs stay away */
-    cpu->planes = aligned_alloc(64, n * ROWS * EXAONE_PLANES * sizeof *cpu->planes);
+    cpu->planes = aligned_alloc(64, n * KEPT * EXAONE_PLANES * sizeof *cpu->planes);
     cpu->plane_scratch = aligned_alloc(64, workers * sizeof *cpu->plane_scratch);
     if (!cpu->planes || !cpu->plane_scratch) {
         exaone_cpu_bf16_release(cpu);

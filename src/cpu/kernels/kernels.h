@@ -63,6 +63,18 @@ typedef struct exaone_q8_panel {
 
 enum { EXAONE_PLANES = 3, EXAONE_PLANE_ROWS = 16, EXAONE_PLANE_STEP = 32, EXAONE_PLANE_OUTPUTS = 32 };
 
+/* Numbers from row to row of weights that were brought together: an odd number of steps, so that rows never meet in the same
+ * sets of a cache. */
+static inline size_t exaone_plane_stride(size_t n) {
+    return (((n + EXAONE_PLANE_STEP - 1) / EXAONE_PLANE_STEP) | 1) * EXAONE_PLANE_STEP;
+}
+
+/* Weights that are wanted next, or NULL: n_rows rows, `stride` numbers apart, of as many columns as those in work. */
+typedef struct exaone_plane_fetch {
+    const uint16_t *rows;
+    size_t stride, n_rows;
+} exaone_plane_fetch;
+
 /* Memory that is wanted soon: `bytes` of each of 32 rows, no row that begins at `end` or behind it. */
 typedef struct exaone_q8_fetch {
     const uint8_t *rows, *end;
@@ -117,20 +129,24 @@ typedef void exaone_unpack_tile_fn(exaone_q8_tile *to, const uint8_t *rows, size
 
 /* `width` of up to 16 rows together: the next power of two when a call has fewer rows than 16, else 16. The columns go in
  * steps of 32, the last filled up with zeros. */
-#define EXAONE_KERNELS_PLANES(K)                                                                                          \
-    /* up to 16 rows as planes [steps][3][16 pairs of columns][width][2] */                                               \
-    K(planes_split, void, (uint16_t * out, const float *x, size_t x_stride, size_t n_rows, size_t width, size_t n))       \
-    /* up to 32 rows of a matrix as [steps][32][32 columns], zeros in rows that there are not; asks for as much memory at \
-     * next, which may lie anywhere. Returns which rows have an infinity or a NaN, the first in bit 0 */                  \
-    K(planes_weights, uint32_t,                                                                                           \
-      (uint16_t * out, const uint16_t *w, size_t w_stride, size_t n_out, size_t n, const uint16_t *next))                 \
-    /* n_rows rows of planes, x_stride numbers from 16 to 16, by n_pairs times 32 outputs, n columns: adds to acc         \
-     * [n_rows / 32][n_pairs][2 times 16 rows][2 times 16 outputs][16 outputs][16 rows], or begins it when `first` */     \
-    K(planes_dot, void,                                                                                                   \
-      (float *acc, const uint16_t *x, size_t x_stride, size_t n_rows, size_t width, const uint16_t *w, size_t n_pairs,    \
-       size_t n, bool first))                                                                                             \
-    /* acc of n_rows by n_out, with bias, or NULL */                                                                      \
-    K(planes_out, void, (float *out, size_t out_stride, const float *acc, size_t n_rows, const float *bias, size_t n_out))
+#define EXAONE_KERNELS_PLANES(K)                                                                                            \
+    /* up to 16 rows as planes [steps][3][16 pairs of columns][width][2]; of a number that is not finite, the lower two are \
+     * 0 */                                                                                                                 \
+    K(planes_split, void, (uint16_t * out, const float *x, size_t x_stride, size_t n_rows, size_t width, size_t n))         \
+    /* up to 32 rows of a matrix as [32][exaone_plane_stride(n)], with zeros up to a whole step and in rows that there are  \
+     * not */                                                                                                               \
+    K(planes_weights, void, (uint16_t * out, const uint16_t *w, size_t w_stride, size_t n_out, size_t n))                   \
+    /* n_rows rows of planes, x_stride numbers from 16 to 16, by n_pairs times 32 outputs, n columns: adds to acc           \
+     * [n_rows / 32][n_pairs][2 times 16 rows][2 times 16 outputs][16 outputs][16 rows], or begins it when `first` */       \
+    K(planes_dot, void,                                                                                                     \
+      (float *acc, const uint16_t *x, size_t x_stride, size_t n_rows, size_t width, const uint16_t *w, size_t n_pairs,      \
+       size_t n, bool first, const exaone_plane_fetch *next))                                                               \
+    /* the same sums of up to 32 rows by n_out rows of a matrix as it lies in memory, of all its columns */                 \
+    K(planes_straight, void,                                                                                                \
+      (float *acc, const uint16_t *x, size_t x_stride, size_t n_rows, size_t width, const uint16_t *w, size_t w_stride,     \
+       size_t n_out, size_t n))                                                                                             \
+    /* acc of n_rows by n_out, with bias, or NULL; whether all are finite */                                                \
+    K(planes_out, bool, (float *out, size_t out_stride, const float *acc, size_t n_rows, const float *bias, size_t n_out))
 
 /* Kernels of types with scales in other tensors (tensor/matrix.h), for a run of n elements with one scale; the same bits at
  * every level. The run of an I4 row starts at a byte (an even column). */
