@@ -168,12 +168,14 @@ static void fill_tile(const exaone_cpu *cpu, const exaone_matrix *w, size_t o, s
     cpu->kernels.unpack_tile[w->dtype](to, rows, stride, n);
 }
 
-/* The part of 32 rows that is wanted some products after the one at byte `done` of each row: AHEAD bytes later, or in the
- * next 32 rows. */
-static exaone_q8_fetch fetch_of(const exaone_matrix *w, size_t o, size_t done, size_t bytes) {
-    size_t stride = exaone_matrix_row_bytes(w), skipped = done + AHEAD < stride ? 0 : TILE_PAIR - 1;
+/* The part of 32 rows that is wanted some products after the one of columns c .. c + 255 of the outputs o .. o + 31: the
+ * same rows AHEAD bytes later or, behind their end, the beginning of the next 32 rows. */
+static exaone_q8_fetch fetch_of(const exaone_matrix *w, size_t o, size_t c) {
+    size_t stride = exaone_matrix_row_bytes(w), tiles = (w->in_features + EXAONE_TILE_COLUMNS - 1) / EXAONE_TILE_COLUMNS;
+    size_t part = (stride + tiles - 1) / tiles, tile = c / EXAONE_TILE_COLUMNS + (AHEAD + part - 1) / part;
     const uint8_t *data = w->data;
-    return (exaone_q8_fetch){data + (o + skipped) * stride + done + AHEAD, data + w->out_features * stride, stride, bytes};
+    o += tile / tiles * TILE_PAIR;
+    return (exaone_q8_fetch){data + o * stride + tile % tiles * part, data + w->out_features * stride, stride, part};
 }
 
 /* Columns c .. end - 1 of the outputs o .. o + 31: adds to acc. */
@@ -183,7 +185,7 @@ static void add_pair(const job *j, int worker, float (*acc)[TILE_PAIR], size_t o
     tile_scratch *s = cpu->tile_scratch + worker;
     float *scales[2] = {(float *)(void *)(cpu->unpacked + (size_t)worker * cpu->unpacked_bytes)};
     scales[1] = scales[0] + EXAONE_TILE_OUTPUTS * (cpu->max_features / 32); /* at most one of 32 columns of a row */
-    size_t n_in = w->in_features, group = tile_group(w), row_bytes = exaone_matrix_row_bytes(w);
+    size_t n_in = w->in_features, group = tile_group(w);
     size_t halves = w->out_features - o > EXAONE_TILE_OUTPUTS ? 2 : 1;
     for (size_t half = 0; half < halves && w->dtype == EXAONE_I4; half++) {
         scales_of_rows(cpu, w, o + half * EXAONE_TILE_OUTPUTS, scales[half]);
@@ -193,7 +195,7 @@ static void add_pair(const job *j, int worker, float (*acc)[TILE_PAIR], size_t o
         for (size_t half = 0; half < halves; half++) {
             fill_tile(cpu, w, o + half * EXAONE_TILE_OUTPUTS, c, n, scales[half], s, &s->tiles[half]);
         }
-        exaone_q8_fetch next = fetch_of(w, o, row_bytes * c / n_in, row_bytes * n / n_in);
+        exaone_q8_fetch next = fetch_of(w, o, c);
         const exaone_q8_panel *x = cpu->panels + c / EXAONE_TILE_COLUMNS * j->n;
         cpu->kernels.dot_tiles(acc[0], x, j->n, s->tiles, n, group, tile_offset(cpu, w), cpu->kernels.tile_bits[w->dtype],
                                &next);
@@ -204,10 +206,10 @@ static void store_pair(const job *j, float (*acc)[TILE_PAIR], size_t o) {
     const float *bias = j->w->bias;
     size_t n = j->w->out_features - o < TILE_PAIR ? j->w->out_features - o : TILE_PAIR;
     for (size_t r = 0; r < j->n; r++) {
-        float *to = j->out + r * j->out_stride + o;
-        for (size_t i = 0; i < n; i++) {
-            to[i] = acc[r][i] + (bias ? bias[o + i] : 0);
+        for (size_t i = 0; i < n && bias; i++) {
+            acc[r][i] += bias[o + i];
         }
+        memcpy(j->out + r * j->out_stride + o, acc[r], n * sizeof *acc[r]);
     }
 }
 

@@ -81,6 +81,10 @@ static inline __attribute__((always_inline)) void dot_rows(float *acc, const exa
         }
         for (size_t g = 0; g < n; g++) {
             __m512 scale = _mm512_load_ps(w->scale[g]), min = is_signed ? scale : _mm512_load_ps(w->min[g]);
+            const char *next = (const char *)(x + ROWS) + (o * GROUPS + g) * (ROWS * sizeof *x / (2 * GROUPS));
+            EACH(i, ROWS * sizeof *x / (2 * GROUPS) / 64) {
+                _mm_prefetch(next + 64 * i, _MM_HINT_T0);
+            }
             EACH(r, ROWS) {
                 __m512 t = exaone_scaled_sum(_mm512_load_si512(s[g].of[o][r]), scale, scale, 0);
                 total[r] = _mm512_fmadd_ps(t, _mm512_set1_ps(x[r].scale[g]), total[r]);

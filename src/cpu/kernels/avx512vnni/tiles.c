@@ -117,6 +117,11 @@ static inline __attribute__((always_inline)) void dot_rows(float *acc, const exa
         if (next) {
             fetch_rows(next, 4 * b);
         }
+        if (b < sizeof *x / 64) {
+            EACH(r, R) { /* the next rows */
+                _mm_prefetch((const char *)(x + R + r) + 64 * b, _MM_HINT_T0);
+            }
+        }
         dot_group(t, x, w, g, R, group, offset, 0);
         if (group == 16) {
             dot_group(t, x, w, g + 1, R, group, offset, 1);
