@@ -146,36 +146,45 @@ static void fill_by_rows(const exaone_cpu *cpu, const exaone_matrix *w, size_t o
     cpu->kernels.interleave(to, &parts, n);
 }
 
-/* Columns c .. c + n - 1 of up to 16 rows from o on; rows that there are not hold anything. scales: of an I4 matrix. */
-static void fill_tile(const exaone_cpu *cpu, const exaone_matrix *w, size_t o, size_t c, size_t n, const float *scales,
-                      tile_scratch *s, exaone_q8_tile *to) {
-    size_t before = c / 2, bytes = n / 2, stride;
+/* Bytes of EXAONE_TILE_COLUMNS columns of a row. */
+static size_t part_bytes(const exaone_matrix *w) {
+    size_t bytes = EXAONE_TILE_COLUMNS / 2; /* I4 */
+    bool whole = w->dtype == EXAONE_I4 || exaone_dtype_row_bytes(w->dtype, EXAONE_TILE_COLUMNS, &bytes);
+    assert(whole && bytes <= PART_BYTES);
+    (void)whole;
+    return bytes;
+}
+
+/* Columns c .. c + n - 1 of up to 16 rows from o on, which begin `before` bytes behind the row's; rows that there are not
+ * hold anything. scales: of an I4 matrix. */
+static void fill_tile(const exaone_cpu *cpu, const exaone_matrix *w, size_t o, size_t c, size_t n, size_t before,
+                      const float *scales, tile_scratch *s, exaone_q8_tile *to) {
+    size_t row_bytes = exaone_matrix_row_bytes(w), bytes = row_bytes - before, stride;
+    bytes = bytes < PART_BYTES ? bytes : PART_BYTES; /* that many are copied, if any */
     if (w->dtype == EXAONE_I4 ? !cpu->kernels.unpack_tile_i4 : !cpu->kernels.unpack_tile[w->dtype]) {
         fill_by_rows(cpu, w, o, c, n, s, to);
         return;
     }
-    if (w->dtype == EXAONE_I4) {
-        uint8_t zero[EXAONE_TILE_COLUMNS / 32][EXAONE_TILE_OUTPUTS] = {{0}};
-        groups_of_i4(w, o, c, n, scales, to, zero);
-        const uint8_t *rows = sixteen_rows(w, o, before, bytes, s, &stride);
-        cpu->kernels.unpack_tile_i4(to, rows, stride, n, zero[0]);
+    const uint8_t *rows = sixteen_rows(w, o, before, bytes, s, &stride);
+    if (w->dtype != EXAONE_I4) {
+        cpu->kernels.unpack_tile[w->dtype](to, rows, stride, n);
         return;
     }
-    bool whole = exaone_dtype_row_bytes(w->dtype, c, &before) && exaone_dtype_row_bytes(w->dtype, n, &bytes);
-    assert(whole && bytes <= PART_BYTES);
-    (void)whole;
-    const uint8_t *rows = sixteen_rows(w, o, before, bytes, s, &stride);
-    cpu->kernels.unpack_tile[w->dtype](to, rows, stride, n);
+    uint8_t zero[EXAONE_TILE_COLUMNS / 32][EXAONE_TILE_OUTPUTS] = {{0}};
+    groups_of_i4(w, o, c, n, scales, to, zero);
+    cpu->kernels.unpack_tile_i4(to, rows, stride, n, zero[0]);
 }
 
-/* The part of 32 rows that is wanted some products after the one of columns c .. c + 255 of the outputs o .. o + 31: the
- * same rows AHEAD bytes later or, behind their end, the beginning of the next 32 rows. */
-static exaone_q8_fetch fetch_of(const exaone_matrix *w, size_t o, size_t c) {
-    size_t stride = exaone_matrix_row_bytes(w), tiles = (w->in_features + EXAONE_TILE_COLUMNS - 1) / EXAONE_TILE_COLUMNS;
-    size_t part = (stride + tiles - 1) / tiles, tile = c / EXAONE_TILE_COLUMNS + (AHEAD + part - 1) / part;
+/* The part of 32 rows that is wanted some products after the tile number t of the outputs o .. o + 31: the same rows AHEAD
+ * bytes later or, behind their end, the beginning of the next 32 rows. */
+static exaone_q8_fetch fetch_of(const exaone_matrix *w, size_t row_bytes, size_t part, size_t o, size_t t) {
+    size_t tiles = (w->in_features + EXAONE_TILE_COLUMNS - 1) / EXAONE_TILE_COLUMNS;
+    t += (AHEAD + part - 1) / part;
+    for (; t >= tiles; t -= tiles) {
+        o += TILE_PAIR;
+    }
     const uint8_t *data = w->data;
-    o += tile / tiles * TILE_PAIR;
-    return (exaone_q8_fetch){data + o * stride + tile % tiles * part, data + w->out_features * stride, stride, part};
+    return (exaone_q8_fetch){data + o * row_bytes + t * part, data + w->out_features * row_bytes, row_bytes, part};
 }
 
 /* Columns c .. end - 1 of the outputs o .. o + 31: adds to acc. */
@@ -185,20 +194,20 @@ static void add_pair(const job *j, int worker, float (*acc)[TILE_PAIR], size_t o
     tile_scratch *s = cpu->tile_scratch + worker;
     float *scales[2] = {(float *)(void *)(cpu->unpacked + (size_t)worker * cpu->unpacked_bytes)};
     scales[1] = scales[0] + EXAONE_TILE_OUTPUTS * (cpu->max_features / 32); /* at most one of 32 columns of a row */
-    size_t n_in = w->in_features, group = tile_group(w);
+    size_t group = tile_group(w), row_bytes = exaone_matrix_row_bytes(w), part = part_bytes(w);
+    int offset = tile_offset(cpu, w), bits = cpu->kernels.tile_bits[w->dtype];
     size_t halves = w->out_features - o > EXAONE_TILE_OUTPUTS ? 2 : 1;
     for (size_t half = 0; half < halves && w->dtype == EXAONE_I4; half++) {
         scales_of_rows(cpu, w, o + half * EXAONE_TILE_OUTPUTS, scales[half]);
     }
     for (; c < end; c += EXAONE_TILE_COLUMNS) {
-        size_t n = n_in - c < EXAONE_TILE_COLUMNS ? n_in - c : EXAONE_TILE_COLUMNS;
+        size_t n = w->in_features - c < EXAONE_TILE_COLUMNS ? w->in_features - c : EXAONE_TILE_COLUMNS;
+        size_t t = c / EXAONE_TILE_COLUMNS;
         for (size_t half = 0; half < halves; half++) {
-            fill_tile(cpu, w, o + half * EXAONE_TILE_OUTPUTS, c, n, scales[half], s, &s->tiles[half]);
+            fill_tile(cpu, w, o + half * EXAONE_TILE_OUTPUTS, c, n, t * part, scales[half], s, &s->tiles[half]);
         }
-        exaone_q8_fetch next = fetch_of(w, o, c);
-        const exaone_q8_panel *x = cpu->panels + c / EXAONE_TILE_COLUMNS * j->n;
-        cpu->kernels.dot_tiles(acc[0], x, j->n, s->tiles, n, group, tile_offset(cpu, w), cpu->kernels.tile_bits[w->dtype],
-                               &next);
+        exaone_q8_fetch next = fetch_of(w, row_bytes, part, o, t);
+        cpu->kernels.dot_tiles(acc[0], cpu->panels + t * j->n, j->n, s->tiles, n, group, offset, bits, &next);
     }
 }
 

@@ -60,13 +60,22 @@ static inline __attribute__((always_inline)) __m512i four_bytes(const int8_t *q)
     return _mm512_set1_epi32(quad);
 }
 
-/* Asks for four rows of later weights: spread over a product, they come while it computes. Not inlined, gcc would take it
- * for a function without effect. */
-static inline __attribute__((always_inline)) void fetch_rows(const exaone_q8_fetch *f, size_t first) {
-    const uint8_t *p = f->rows + first * f->stride;
-    for (size_t r = 0; r < 4 && p < f->end; r++, p += f->stride) {
-        for (size_t i = 0; i < f->bytes; i += 64) {
-            _mm_prefetch((const char *)p + i, _MM_HINT_T1);
+/* Later weights that are being asked for: spread over a product, they come while it computes. */
+typedef struct {
+    const uint8_t *row, *end;
+    size_t stride, bytes, left, at_a_time;
+} asking;
+
+/* `steps`: how often it will be asked. */
+static inline asking ask_for(const exaone_q8_fetch *f, size_t steps) {
+    return f ? (asking){f->rows, f->end, f->stride, f->bytes, 32, (32 + steps - 1) / steps} : (asking){.left = 0};
+}
+
+/* gcc would take it for a function without effect if it were not inlined. */
+static inline __attribute__((always_inline)) void ask(asking *a) {
+    for (size_t r = 0; r < a->at_a_time && a->left > 0 && a->row < a->end; r++, a->left--, a->row += a->stride) {
+        for (size_t i = 0; i < a->bytes; i += 64) {
+            _mm_prefetch((const char *)a->row + i, _MM_HINT_T1);
         }
     }
 }
@@ -106,7 +115,7 @@ static inline __attribute__((always_inline)) void take_min(__m512 total[8][2], c
 /* R rows: two accumulators of each kind per row are registers. */
 static inline __attribute__((always_inline)) void dot_rows(float *acc, const exaone_q8_panel *x, const exaone_q8_tile *w,
                                                            size_t n, const size_t R, const size_t group, const int offset,
-                                                           const exaone_q8_fetch *next) {
+                                                           asking *later) {
     __m512 total[8][2], t[8][2];
     EACH(r, R) {
         total[r][0] = _mm512_loadu_ps(acc + 32 * r);
@@ -114,9 +123,7 @@ static inline __attribute__((always_inline)) void dot_rows(float *acc, const exa
     }
     for (size_t b = 0; b < n / 32; b++) {
         size_t g = b * (32 / group);
-        if (next) {
-            fetch_rows(next, 4 * b);
-        }
+        ask(later);
         if (b < sizeof *x / 64) {
             EACH(r, R) { /* the next rows */
                 _mm_prefetch((const char *)(x + R + r) + 64 * b, _MM_HINT_T0);
@@ -151,6 +158,7 @@ static inline size_t part_of(size_t n, size_t most) {
 #define DOT(name, group, offset, most)                                                                       \
     static void name(float *acc, const exaone_q8_panel *x, size_t n_rows, const exaone_q8_tile *w, size_t n, \
                      const exaone_q8_fetch *next) {                                                          \
+        asking later = ask_for(next, (n_rows + most - 1) / most * (n / 32));                                 \
         for (size_t r = 0, rows; r < n_rows; r += rows) {                                                    \
             rows = part_of(n_rows - r, most);                                                                \
             switch (rows) {                                                                                  \
@@ -163,9 +171,9 @@ static inline size_t part_of(size_t n, size_t most) {
             }                                                                                                \
         }                                                                                                    \
     }
-#define DOT_CASE(R, group, offset)                                              \
-    case R:                                                                     \
-        dot_rows(acc + 32 * r, x + r, w, n, R, group, offset, r ? NULL : next); \
+#define DOT_CASE(R, group, offset)                                     \
+    case R:                                                            \
+        dot_rows(acc + 32 * r, x + r, w, n, R, group, offset, &later); \
         break;
 DOT(dot_32_offset, 32, 1, 6)
 DOT(dot_32_min, 32, 0, 6)
