@@ -151,9 +151,11 @@ def of_wall(a, item, what, least, which):
     if not item:
         a.rows.append((what, f">= {least} % of {which}", "not measured: no time left", "", "-"))
         return
-    best = item["wall_seconds"] / item["least"]
-    row(a, what, f">= {least} % of {which}", f"{100 * item['of_wall']:.0f} % (best {100 * best:.0f} %)",
-        f"{number(item['seconds'])} of {number(item['wall_seconds'])}", item["of_wall"] >= least / 100)
+    wall = item["memory_seconds"] if which == "reading" else item["compute_seconds"]
+    macs = sum(item[part][kind] for part in ("layers", "fixed") for kind in ("int8_macs", "bf16_macs", "fma_macs"))
+    rate = "" if which == "reading" else f", {macs / item['seconds'] / 1e9:.0f} G/s"
+    row(a, what, f">= {least} % of {which}", f"{100 * wall / item['seconds']:.0f} % (best {100 * wall / item['least']:.0f} %){rate}",
+        f"{number(item['seconds'])} of {number(wall)}", wall / item["seconds"] >= least / 100)
 
 
 def scaled(item):
@@ -293,6 +295,7 @@ def main():
             measure_llama(a, work)
     if a.raw:
         print(describe(a.raw[0]), end="\n\n")
+    print("B: time of reading, P: time of arithmetic at the int8 peak; G/s: multiply-adds.", end="\n\n")
     print("| what | target | measured | time and wall | reached |\n|---|---|--:|---|---|")
     for line in a.rows:
         print(f"| {' | '.join(line)} |")
