@@ -50,8 +50,6 @@ static void set_tiles(void) {
             _tile_dpbsud(c, a, w);                     \
             _tile_dpbsud(d, a, v);                     \
         }                                              \
-        _tile_stored(c, to[g].of[0], 64);              \
-        _tile_stored(d, to[g].of[1], 64);              \
     } while (0)
 
 /* All groups of 16 rows and 32 outputs, `n` of them. */
@@ -63,9 +61,15 @@ static inline __attribute__((always_inline)) void multiply(sums *to, const exaon
     for (; g + 2 <= n; g += 2) {
         MULTIPLY(g, 0, 1, 4, 6, 7);
         MULTIPLY(g + 1, 2, 3, 5, 6, 7);
+        _tile_stored(0, to[g].of[0], 64);
+        _tile_stored(1, to[g].of[1], 64);
+        _tile_stored(2, to[g + 1].of[0], 64);
+        _tile_stored(3, to[g + 1].of[1], 64);
     }
     if (g < n) {
         MULTIPLY(g, 0, 1, 4, 6, 7);
+        _tile_stored(0, to[g].of[0], 64);
+        _tile_stored(1, to[g].of[1], 64);
     }
 }
 
