@@ -6,7 +6,7 @@
 
 #include "base/mem.h"
 
-enum { ALIGN = 16, FIRST_BLOCK = 64 << 10, LARGEST_BLOCK = 4 << 20 };
+enum { ALIGN = 16, FIRST_BLOCK = 64 << 10, LARGEST_BLOCK = 4 << 20 }; /* with header; the largest are huge pages */
 
 struct exaone_arena_block {
     exaone_arena_block *before;
@@ -28,11 +28,10 @@ void exaone_arena_release(exaone_arena *a) {
 }
 
 static exaone_arena_block *new_block(exaone_arena *a, size_t need) {
-    size_t size = FIRST_BLOCK;
-    if (a->last && a->last->size < LARGEST_BLOCK) {
-        size = a->last->size * 2;
-    } else if (a->last) {
-        size = LARGEST_BLOCK;
+    size_t size = FIRST_BLOCK - sizeof *a->last;
+    if (a->last) {
+        size_t twice = 2 * (a->last->size + sizeof *a->last);
+        size = (a->last->size < LARGEST_BLOCK / 2 ? twice : LARGEST_BLOCK) - sizeof *a->last;
     }
     if (size < need) {
         size = need;
@@ -43,10 +42,11 @@ static exaone_arena_block *new_block(exaone_arena *a, size_t need) {
     if (size > a->max - a->used) {
         size = need;
     }
-    exaone_arena_block *b = calloc(1, sizeof *b + size);
+    exaone_arena_block *b = exaone_mem_room(sizeof *b + size);
     if (b) {
         b->before = a->last;
         b->size = size;
+        b->used = 0;
         a->last = b;
         a->used += size;
     } else {
@@ -69,7 +69,7 @@ void *exaone_arena_take(exaone_arena *a, size_t n) {
     }
     void *p = b->data + b->used;
     b->used += need;
-    return p;
+    return memset(p, 0, need);
 }
 
 char *exaone_arena_string(exaone_arena *a, const char *bytes, size_t n) {

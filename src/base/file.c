@@ -129,7 +129,7 @@ exaone_status exaone_file_read(const char *path, size_t max, char **out, size_t 
         close(fd);
         return exaone_fail(err, EXAONE_ERR_LIMIT, "%s has %zu bytes, the limit is %zu", path, want, max);
     }
-    char *data = malloc(want + 1);
+    char *data = exaone_mem_room(want + 1);
     if (!data) {
         close(fd);
         return exaone_fail_memory(err, path, want);

@@ -42,6 +42,11 @@ static exaone_status fail_memory(const reader *r) {
 
 static void skip_space(reader *r) {
     while (r->i < r->n) {
+        uint64_t eight;
+        if (r->n - r->i >= sizeof eight && (memcpy(&eight, r->text + r->i, sizeof eight), eight == 0x2020202020202020u)) {
+            r->i += sizeof eight;
+            continue;
+        }
         char c = r->text[r->i];
         if (c != ' ' && c != '\n' && c != '\r' && c != '\t') {
             return;
@@ -115,11 +120,38 @@ static bool read_escape(reader *r, char **out) {
     return true;
 }
 
-/* Finds the end of the string that starts at i (behind the quote); checks control characters; *escapes = has any. */
-static bool scan_string(const reader *r, size_t *end, bool *escapes) {
+/* Bit 7 of each of eight bytes that is zero; above the lowest one set, others may be set too. */
+static inline uint64_t zero_bytes(uint64_t x) {
+    return (x - 0x0101010101010101u) & ~x & 0x8080808080808080u;
+}
+
+/* The same for quotes, backslashes and control characters. */
+static inline uint64_t special_bytes(uint64_t x) {
+    uint64_t control = (x - 0x2020202020202020u) & ~x & 0x8080808080808080u;
+    return zero_bytes(x ^ 0x2222222222222222u) | zero_bytes(x ^ 0x5c5c5c5c5c5c5c5cu) | control;
+}
+
+/* Finds the end of the string that starts at i (behind the quote); checks control characters; *escapes = has any, *ascii =
+ * has nothing else. */
+static bool scan_string(const reader *r, size_t *end, bool *escapes, bool *ascii) {
+    uint64_t all = 0;
     *escapes = false;
     for (size_t k = r->i; k < r->n; k++) {
+        uint64_t eight, special = 0;
+        while (r->n - k >= sizeof eight && (memcpy(&eight, r->text + k, sizeof eight), !(special = special_bytes(eight)))) {
+            all |= eight;
+            k += sizeof eight;
+        }
+        if (special) { /* the bytes before the first one */
+            unsigned bits = (unsigned)__builtin_ctzll(special) & ~7u;
+            all |= eight & (((uint64_t)1 << bits) - 1);
+            k += bits / 8;
+        } else if (k == r->n) {
+            break;
+        }
         unsigned char c = (unsigned char)r->text[k];
+        all |= c;
+        *ascii = !(all & 0x8080808080808080u);
         if (c == '"') {
             *end = k;
             return true;
@@ -130,6 +162,7 @@ static bool scan_string(const reader *r, size_t *end, bool *escapes) {
         if (c == '\\') {
             *escapes = true;
             k++;
+            all |= k < r->n ? (unsigned char)r->text[k] : 0;
         }
     }
     return false;
@@ -137,12 +170,12 @@ static bool scan_string(const reader *r, size_t *end, bool *escapes) {
 
 static exaone_status read_string(reader *r, const char **text, size_t *len) {
     size_t end;
-    bool escapes;
-    if (!scan_string(r, &end, &escapes)) {
+    bool escapes, ascii;
+    if (!scan_string(r, &end, &escapes, &ascii)) {
         return fail_at(r, "this string has no end or holds a raw control character");
     }
     size_t raw = end - r->i;
-    size_t good = exaone_utf8_valid_prefix((const uint8_t *)r->text + r->i, raw);
+    size_t good = ascii ? raw : exaone_utf8_valid_prefix((const uint8_t *)r->text + r->i, raw);
     if (good < raw) {
         r->i += good;
         return fail_at(r, "invalid UTF-8");

@@ -43,14 +43,9 @@ void *exaone_mem_grow(void *list, size_t count, size_t *cap, size_t size) {
     return larger;
 }
 
-void *exaone_mem_aligned(size_t n, size_t size) {
-    size_t bytes, room;
-    if (!exaone_size_mul(n, size, &bytes) || !exaone_size_add(bytes, 64, &bytes)) {
-        return NULL;
-    }
-    bytes &= ~(size_t)63;
-    size_t align = bytes >= 2 * (size_t)HUGE_PAGE ? HUGE_PAGE : 64;
-    if (!exaone_size_add(bytes, align - 1, &room)) {
+void *exaone_mem_room(size_t n) {
+    size_t room, align = n >= 2 * (size_t)HUGE_PAGE ? HUGE_PAGE : 64;
+    if (!exaone_size_add(n ? n : 1, align - 1, &room)) {
         return NULL;
     }
     room &= ~(align - 1);
@@ -58,6 +53,15 @@ void *exaone_mem_aligned(size_t n, size_t size) {
     if (p && align == HUGE_PAGE) {
         (void)madvise(p, room, MADV_HUGEPAGE); /* a wish; before the first touch, which decides */
     }
+    return p;
+}
+
+void *exaone_mem_aligned(size_t n, size_t size) {
+    size_t bytes;
+    if (!exaone_size_mul(n, size, &bytes) || !exaone_size_add(bytes, 64, &bytes)) {
+        return NULL;
+    }
+    void *p = exaone_mem_room(bytes);
     return p ? memset(p, 0, bytes) : NULL;
 }
 

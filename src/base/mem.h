@@ -21,7 +21,9 @@ void *exaone_mem_resize(void *old, size_t n, size_t size);
  * full. NULL on failure: the old list and *cap stay valid. */
 void *exaone_mem_grow(void *list, size_t count, size_t *cap, size_t size);
 
-/* n objects aligned to 64 bytes, zeroed; freed by free(). From 4 MB on in huge pages where the system has them. */
+/* n bytes aligned to 64, not zeroed; freed by free(). From 4 MB on in huge pages where the system has them. */
+void *exaone_mem_room(size_t n);
+/* n objects likewise, zeroed. */
 void *exaone_mem_aligned(size_t n, size_t size);
 
 /* A NUL-terminated copy of n bytes. */

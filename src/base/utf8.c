@@ -1,6 +1,8 @@
 /* UTF-8 after Unicode 3.9, table 3-7. */
 #include "base/utf8.h"
 
+#include <string.h>
+
 /* Length announced by a first byte, and the allowed range of the second; 0 = cannot begin a sequence. */
 static size_t first_byte(uint8_t b, uint8_t *low, uint8_t *high) {
     *low = 0x80;
@@ -92,11 +94,25 @@ size_t exaone_utf8_encode(uint32_t code, uint8_t out[4]) {
     return 4;
 }
 
+/* Whether eight bytes, the first of them in the lowest bits, are sequences of one and two bytes; of the last one the second
+ * byte may be missing. */
+static inline bool is_simple(uint64_t x) {
+    const uint64_t top = 0x8080808080808080u;
+    uint64_t high = x & top, second = x << 1 & top, third = x << 2 & top; /* the upper bits of each byte */
+    uint64_t lead = high & second, follows = high & ~second;
+    uint64_t enough = (x & 0x1e1e1e1e1e1e1e1eu) + 0x7e7e7e7e7e7e7e7eu; /* not C0 or C1 */
+    return !(lead & third) && !(lead & ~enough) && follows == lead << 8;
+}
+
 size_t exaone_utf8_valid_prefix(const uint8_t *bytes, size_t n) {
     size_t i = 0;
     while (i < n) {
-        if (bytes[i] < 0x80) {
-            i++;
+        uint64_t eight;
+        while (n - i >= sizeof eight && (memcpy(&eight, bytes + i, sizeof eight), is_simple(eight))) {
+            i += sizeof eight - (eight >> 63 & eight >> 62 & 1); /* but for the first half of a sequence at the end */
+        }
+        if (i == n || bytes[i] < 0x80) {
+            i += i < n;
             continue;
         }
         size_t len = 2; /* the shortest and most frequent sequence first, by itself */

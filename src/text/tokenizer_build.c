@@ -10,7 +10,26 @@
 #include "base/utf8.h"
 #include "text/tokenizer_internal.h"
 
-enum { MAX_SHOWN = 60 }; /* bytes of a token in a message */
+enum { MAX_SHOWN = 60 /* bytes of a token in a message */, BATCH = 32, ALPHABET_END = 0x100 + 68 };
+
+/* n < 8 bytes, the first of them in the lowest bits; `behind`: there are 8 bytes before them. */
+static inline uint64_t last_bytes(const uint8_t *p, size_t n, bool behind) {
+    uint64_t word = 0;
+    uint32_t four[2];
+    if (n == 0) {
+        return 0;
+    }
+    if (behind) {
+        memcpy(&word, p + n - 8, 8);
+        return word >> (64 - 8 * n);
+    }
+    if (n >= 4) { /* twice four, which may overlap */
+        memcpy(&four[0], p, 4);
+        memcpy(&four[1], p + n - 4, 4);
+        return four[0] | (uint64_t)four[1] << (8 * (n - 4));
+    }
+    return p[0] | (uint64_t)p[n / 2] << (n / 2 * 8) | (uint64_t)p[n - 1] << (8 * (n - 1));
+}
 
 uint32_t exaone_text_hash(const void *bytes, size_t n) {
     const uint8_t *p = bytes;
@@ -20,11 +39,7 @@ uint32_t exaone_text_hash(const void *bytes, size_t n) {
         memcpy(&word, p, 8);
         h = exaone_mix64(h ^ word);
     }
-    uint64_t word = 0;
-    for (size_t i = 0; i < n; i++) {
-        word |= (uint64_t)p[i] << (8 * i);
-    }
-    return (uint32_t)exaone_mix64(h ^ word);
+    return (uint32_t)exaone_mix64(h ^ last_bytes(p, n, p != bytes));
 }
 
 /* The byte that a character of the alphabet stands for, or -1. */
@@ -66,13 +81,28 @@ static bool table_new(size_t n, uint32_t **slots, uint32_t *mask) {
     return *slots != NULL;
 }
 
-static bool same_text(exaone_string_view a, const void *bytes, size_t n) {
-    return a.n == n && (n == 0 || memcmp(a.bytes, bytes, n) == 0);
+/* memcmp == 0 of a few bytes. */
+static inline bool same_bytes(const void *a, const void *b, size_t n) {
+    const uint8_t *pa = a, *pb = b;
+    uint64_t wa, wb;
+    for (; n >= 8; n -= 8, pa += 8, pb += 8) {
+        memcpy(&wa, pa, 8);
+        memcpy(&wb, pb, 8);
+        if (wa != wb) {
+            return false;
+        }
+    }
+    return last_bytes(pa, n, pa != a) == last_bytes(pb, n, pb != b);
+}
+
+static inline bool same_text(exaone_string_view a, const void *bytes, size_t n) {
+    return a.n == n && same_bytes(a.bytes, bytes, n);
 }
 
 /* The slot of a spelling, or the empty one where it belongs (with its hash noted); NULL after too many probes. */
-static string_slot *find_slot(const string_table *t, const exaone_string_view *all, const void *bytes, size_t n) {
-    uint32_t hash = exaone_text_hash(bytes, n), at = hash & t->mask;
+static string_slot *find_slot(const string_table *t, const exaone_string_view *all, const void *bytes, size_t n,
+                              uint32_t hash) {
+    uint32_t at = hash & t->mask;
     for (int k = 0; k < EXAONE_MAX_PROBES; k++, at = (at + 1) & t->mask) {
         string_slot *slot = &t->slots[at];
         if (slot->entry == 0) {
@@ -81,6 +111,22 @@ static string_slot *find_slot(const string_table *t, const exaone_string_view *a
         }
         if (slot->hash == hash && same_text(all[slot->entry - 1], bytes, n)) {
             return slot;
+        }
+    }
+    return NULL;
+}
+
+/* What lies in tables far larger than the caches is fetched for a batch of entries before the first of them is looked at. */
+static void fetch_slot(const string_table *t, uint32_t hash) {
+    __builtin_prefetch(&t->slots[hash & t->mask]);
+}
+
+/* The spelling that a look-up will probably compare with; NULL when it is not soon found. */
+static const exaone_string_view *likely(const string_table *t, const exaone_string_view *all, uint32_t hash) {
+    for (uint32_t k = 0; k < 4; k++) {
+        const string_slot *slot = &t->slots[(hash + k) & t->mask];
+        if (slot->entry != 0 && slot->hash == hash) {
+            return &all[slot->entry - 1];
         }
     }
     return NULL;
@@ -151,14 +197,15 @@ static exaone_status check_sizes(const builder *b) {
     return EXAONE_OK;
 }
 
-/* Writes the bytes that a spelling stands for; a spelling outside the alphabet stands for itself (no merge can reach it). */
-static size_t put_bytes(exaone_string_view s, bool added, uint8_t *out) {
+/* Writes the bytes that a spelling stands for; a spelling outside the alphabet stands for itself (no merge can reach it).
+ * bytes_of [ALPHABET_END]: alphabet_byte. */
+static size_t put_bytes(exaone_string_view s, bool added, const int16_t *bytes_of, uint8_t *out) {
     const uint8_t *p = (const uint8_t *)s.bytes;
     size_t n = 0;
-    for (size_t i = 0; !added && i < s.n;) {
-        uint32_t code;
-        size_t len = exaone_utf8_decode(p + i, s.n - i, &code);
-        int byte = len ? alphabet_byte(code) : -1;
+    for (size_t i = 0; !added && i < s.n;) { /* the alphabet has sequences of one and two bytes */
+        size_t len = p[i] < 0x80 ? 1 : 2;
+        uint32_t code = len == 1 ? p[i] : len <= s.n - i ? (uint32_t)(p[i] & 0x3f) << 6 | (p[i + 1] & 0x3f) : ALPHABET_END;
+        int byte = code < ALPHABET_END ? bytes_of[code] : -1;
         if (byte < 0) {
             added = true;
             break;
@@ -173,7 +220,32 @@ static size_t put_bytes(exaone_string_view s, bool added, uint8_t *out) {
     return n;
 }
 
-/* Fills bytes, offsets, kinds and the table of spellings. */
+/* Token `id`: into bytes, offsets, kinds and the table of spellings. */
+static exaone_status index_token(builder *b, uint32_t id, uint32_t hash, const int16_t *bytes_of, uint32_t *used,
+                                 uint32_t *n_added) {
+    const exaone_tokenizer_parts *p = b->parts;
+    exaone_tokenizer *tok = b->tok;
+    exaone_string_view s = p->tokens[id];
+    string_slot *slot = find_slot(&b->spellings, p->tokens, s.bytes, s.n, hash);
+    if (!slot) {
+        return fail_crafted(b, "tokens");
+    }
+    if (slot->entry) {
+        return exaone_fail(b->err, EXAONE_ERR_FORMAT, "%s: tokens %u and %u are both \"%.*s\"", p->origin, slot->entry - 1,
+                           id, shown(s), s.bytes);
+    }
+    slot->entry = id + 1;
+    bool added = p->kinds[id] & TOKEN_ADDED;
+    tok->kinds[id] = p->kinds[id];
+    tok->offsets[id] = *used;
+    *used += (uint32_t)put_bytes(s, added, bytes_of, tok->bytes + *used);
+    if (added) {
+        tok->added[(*n_added)++] = id;
+        tok->added_first[(uint8_t)s.bytes[0]] = true;
+    }
+    return EXAONE_OK;
+}
+
 static exaone_status index_tokens(builder *b) {
     const exaone_tokenizer_parts *p = b->parts;
     exaone_tokenizer *tok = b->tok;
@@ -182,25 +254,23 @@ static exaone_status index_tokens(builder *b) {
     if (!b->spellings.slots) {
         return exaone_fail_memory(b->err, "the table of tokens", (unsigned long long)p->n_tokens * 16);
     }
-    uint32_t used = 0, n_added = 0;
-    for (uint32_t id = 0; id < tok->n_tokens; id++) {
-        exaone_string_view s = p->tokens[id];
-        string_slot *slot = find_slot(&b->spellings, p->tokens, s.bytes, s.n);
-        if (!slot) {
-            return fail_crafted(b, "tokens");
+    int16_t bytes_of[ALPHABET_END];
+    for (uint32_t code = 0; code < ALPHABET_END; code++) {
+        bytes_of[code] = (int16_t)alphabet_byte(code);
+    }
+    uint32_t used = 0, n_added = 0, hash[BATCH];
+    exaone_status s = EXAONE_OK;
+    for (uint32_t id = 0; id < tok->n_tokens; id += BATCH) {
+        uint32_t n = tok->n_tokens - id < BATCH ? tok->n_tokens - id : BATCH;
+        for (uint32_t k = 0; k < n; k++) {
+            hash[k] = exaone_text_hash(p->tokens[id + k].bytes, p->tokens[id + k].n);
+            fetch_slot(&b->spellings, hash[k]);
         }
-        if (slot->entry) {
-            return exaone_fail(b->err, EXAONE_ERR_FORMAT, "%s: tokens %u and %u are both \"%.*s\"", p->origin,
-                               slot->entry - 1, id, shown(s), s.bytes);
+        for (uint32_t k = 0; k < n && s == EXAONE_OK; k++) {
+            s = index_token(b, id + k, hash[k], bytes_of, &used, &n_added);
         }
-        slot->entry = id + 1;
-        bool added = p->kinds[id] & TOKEN_ADDED;
-        tok->kinds[id] = p->kinds[id];
-        tok->offsets[id] = used;
-        used += (uint32_t)put_bytes(s, added, tok->bytes + used);
-        if (added) {
-            tok->added[n_added++] = id;
-            tok->added_first[(uint8_t)s.bytes[0]] = true;
+        if (s != EXAONE_OK) {
+            return s;
         }
     }
     tok->offsets[tok->n_tokens] = used;
@@ -209,14 +279,14 @@ static exaone_status index_tokens(builder *b) {
 
 static exaone_status find_byte_tokens(builder *b) {
     bool seen[256] = {false};
-    for (uint32_t code = 0x21; code < 0x100 + 68; code++) {
+    for (uint32_t code = 0x21; code < ALPHABET_END; code++) {
         int byte = alphabet_byte(code);
         uint8_t spelled[4];
         size_t n = byte < 0 ? 0 : exaone_utf8_encode(code, spelled);
         if (n == 0) {
             continue;
         }
-        const string_slot *slot = find_slot(&b->spellings, b->parts->tokens, spelled, n);
+        const string_slot *slot = find_slot(&b->spellings, b->parts->tokens, spelled, n, exaone_text_hash(spelled, n));
         if (slot && slot->entry) {
             b->tok->byte_ids[byte] = slot->entry - 1;
             seen[byte] = true;
@@ -237,8 +307,9 @@ static exaone_status find_byte_tokens(builder *b) {
 }
 
 /* The id of a spelling that merge `rank` names, or a failure. */
-static exaone_status merge_id(const builder *b, size_t rank, const char *role, exaone_string_view s, uint32_t *id) {
-    const string_slot *slot = find_slot(&b->spellings, b->parts->tokens, text_of(s), s.n);
+static exaone_status merge_id(const builder *b, size_t rank, const char *role, exaone_string_view s, uint32_t hash,
+                              uint32_t *id) {
+    const string_slot *slot = find_slot(&b->spellings, b->parts->tokens, text_of(s), s.n, hash);
     if (!slot || slot->entry == 0) {
         return exaone_fail(b->err, EXAONE_ERR_FORMAT, "%s: merge %zu: its %s \"%.*s\" is not in the vocabulary",
                            b->parts->origin, rank, role, shown(s), text_of(s));
@@ -261,6 +332,74 @@ static bool put_pair(exaone_tokenizer *tok, uint32_t rank) {
     return false;
 }
 
+/* Whether token `id` is left and right put together. */
+static bool is_joined(const builder *b, uint32_t id, const exaone_merge_text *m) {
+    if (id >= b->tok->n_tokens) {
+        return false;
+    }
+    exaone_string_view have = b->parts->tokens[id];
+    return have.n == m->left.n + m->right.n && same_bytes(have.bytes, text_of(m->left), m->left.n) &&
+           same_bytes(have.bytes + m->left.n, text_of(m->right), m->right.n);
+}
+
+/* The ids of merge `rank`; hash: of its sides. */
+static exaone_status find_merge(builder *b, uint32_t rank, const uint32_t hash[2], uint32_t *guess) {
+    const exaone_merge_text *text = &b->parts->merges[rank];
+    exaone_merge *m = &b->tok->merges[rank];
+    exaone_status s = merge_id(b, rank, "left side", text->left, hash[0], &m->left);
+    s = s == EXAONE_OK ? merge_id(b, rank, "right side", text->right, hash[1], &m->right) : s;
+    if (s == EXAONE_OK && is_joined(b, *guess, text)) {
+        m->result = *guess;
+    } else if (s == EXAONE_OK) {
+        exaone_buf_clear(&b->joined);
+        exaone_buf_append(&b->joined, text->left.bytes, text->left.n);
+        if (!exaone_buf_append(&b->joined, text->right.bytes, text->right.n)) {
+            return exaone_fail_memory(b->err, "a merge", text->left.n + text->right.n);
+        }
+        exaone_string_view both = {b->joined.data, b->joined.len};
+        s = merge_id(b, rank, "result", both, exaone_text_hash(both.bytes, both.n), &m->result);
+    }
+    *guess = s == EXAONE_OK ? m->result + 1 : 0; /* training numbers tokens as it merges: spares a look-up */
+    return s;
+}
+
+/* Merges rank .. rank + n - 1, in steps that each fetch what the next one looks at. */
+static exaone_status index_batch(builder *b, uint32_t rank, uint32_t n, uint32_t *guess) {
+    const exaone_merge_text *merges = b->parts->merges + rank;
+    const exaone_string_view *found[2 * BATCH];
+    exaone_tokenizer *tok = b->tok;
+    uint32_t hash[2 * BATCH];
+    for (uint32_t k = 0; k < 2 * n; k++) {
+        exaone_string_view side = k % 2 ? merges[k / 2].right : merges[k / 2].left;
+        hash[k] = exaone_text_hash(text_of(side), side.n);
+        fetch_slot(&b->spellings, hash[k]);
+    }
+    for (uint32_t k = 0; k < 2 * n; k++) {
+        found[k] = likely(&b->spellings, b->parts->tokens, hash[k]);
+        __builtin_prefetch(found[k]);
+    }
+    for (uint32_t k = 0; k < 2 * n; k++) {
+        if (found[k]) {
+            __builtin_prefetch(found[k]->bytes);
+        }
+    }
+    for (uint32_t k = 0; k < n; k++) {
+        exaone_status s = find_merge(b, rank + k, hash + 2 * (size_t)k, guess);
+        if (s != EXAONE_OK) {
+            return s;
+        }
+        const exaone_merge *m = &tok->merges[rank + k];
+        __builtin_prefetch(&tok->pair_slots[exaone_pair_hash(m->left, m->right) & tok->pair_mask], 1);
+    }
+    for (uint32_t k = 0; k < n; k++) {
+        /* An added token is never put together from parts. The released tokenizer has no such merge. */
+        if (!(tok->kinds[tok->merges[rank + k].result] & TOKEN_ADDED) && !put_pair(tok, rank + k)) {
+            return fail_crafted(b, "merges");
+        }
+    }
+    return EXAONE_OK;
+}
+
 static exaone_status index_merges(builder *b) {
     const exaone_tokenizer_parts *p = b->parts;
     exaone_tokenizer *tok = b->tok;
@@ -270,38 +409,17 @@ static exaone_status index_merges(builder *b) {
         return exaone_fail_memory(b->err, "the merges", (unsigned long long)p->n_merges * 28);
     }
     uint32_t guess = UINT32_MAX;
-    for (uint32_t rank = 0; rank < tok->n_merges; rank++) {
-        exaone_string_view left = p->merges[rank].left, right = p->merges[rank].right;
-        exaone_merge *m = &tok->merges[rank];
-        exaone_buf_clear(&b->joined);
-        exaone_buf_append(&b->joined, left.bytes, left.n);
-        if (!exaone_buf_append(&b->joined, right.bytes, right.n)) {
-            return exaone_fail_memory(b->err, "a merge", left.n + right.n);
-        }
-        exaone_string_view both = {b->joined.data, b->joined.len};
-        exaone_status s = merge_id(b, rank, "left side", left, &m->left);
-        s = s == EXAONE_OK ? merge_id(b, rank, "right side", right, &m->right) : s;
-        if (s == EXAONE_OK && guess < tok->n_tokens && same_text(p->tokens[guess], both.bytes, both.n)) {
-            m->result = guess;
-        } else if (s == EXAONE_OK) {
-            s = merge_id(b, rank, "result", both, &m->result);
-        }
-        if (s != EXAONE_OK) {
-            return s;
-        }
-        guess = m->result + 1; /* training numbers the tokens in the order of the merges: spares a look-up */
-        /* An added token is never put together from parts. The released tokenizer has no such merge. */
-        if (!(tok->kinds[m->result] & TOKEN_ADDED) && !put_pair(tok, rank)) {
-            return fail_crafted(b, "merges");
-        }
+    exaone_status s = EXAONE_OK;
+    for (uint32_t rank = 0; rank < tok->n_merges && s == EXAONE_OK; rank += BATCH) {
+        s = index_batch(b, rank, tok->n_merges - rank < BATCH ? tok->n_merges - rank : BATCH, &guess);
     }
-    return EXAONE_OK;
+    return s;
 }
 
-static bool put_text(exaone_tokenizer *tok, uint32_t id) {
+static bool put_text(exaone_tokenizer *tok, uint32_t id, uint32_t hash) {
     size_t n, other;
     const uint8_t *bytes = exaone_token_bytes(tok, id, &n);
-    uint32_t slot = exaone_text_hash(bytes, n) & tok->text_mask;
+    uint32_t slot = hash & tok->text_mask;
     for (int k = 0; k < EXAONE_MAX_PROBES; k++, slot = (slot + 1) & tok->text_mask) {
         uint32_t entry = tok->text_slots[slot];
         if (entry == 0) {
@@ -309,7 +427,7 @@ static bool put_text(exaone_tokenizer *tok, uint32_t id) {
             return true;
         }
         const uint8_t *have = exaone_token_bytes(tok, entry - 1, &other);
-        if (other == n && memcmp(have, bytes, n) == 0) {
+        if (other == n && same_bytes(have, bytes, n)) {
             return true; /* the first one stays */
         }
     }
@@ -322,15 +440,25 @@ static exaone_status index_texts(builder *b) {
     if (!table_new(tok->n_tokens, &tok->text_slots, &tok->text_mask)) {
         return exaone_fail_memory(b->err, "the table of tokens", (unsigned long long)tok->n_tokens * 16);
     }
-    for (int pass = 0; pass < 2; pass++) {
-        for (uint32_t id = 0; id < tok->n_tokens; id++) {
-            bool added = tok->kinds[id] & TOKEN_ADDED;
-            if (added == (pass == 0) && !put_text(tok, id)) {
-                return fail_crafted(b, "tokens");
-            }
+    bool fits = true;
+    for (uint32_t i = 0; i < tok->n_added && fits; i++) {
+        size_t n;
+        const uint8_t *bytes = exaone_token_bytes(tok, tok->added[i], &n);
+        fits = put_text(tok, tok->added[i], exaone_text_hash(bytes, n));
+    }
+    for (uint32_t id = 0; id < tok->n_tokens && fits; id += BATCH) {
+        uint32_t n = tok->n_tokens - id < BATCH ? tok->n_tokens - id : BATCH, hash[BATCH];
+        for (uint32_t k = 0; k < n; k++) {
+            size_t size;
+            const uint8_t *bytes = exaone_token_bytes(tok, id + k, &size);
+            hash[k] = exaone_text_hash(bytes, size);
+            __builtin_prefetch(&tok->text_slots[hash[k] & tok->text_mask], 1);
+        }
+        for (uint32_t k = 0; k < n && fits; k++) {
+            fits = tok->kinds[id + k] & TOKEN_ADDED || put_text(tok, id + k, hash[k]);
         }
     }
-    return EXAONE_OK;
+    return fits ? EXAONE_OK : fail_crafted(b, "tokens");
 }
 
 static int by_bytes(const void *a, const void *b, void *arg) {

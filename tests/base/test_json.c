@@ -102,6 +102,55 @@ static void test_refused(void **state) {
     refused("1\0", 2, EXAONE_ERR_FORMAT, "text behind");
 }
 
+/* What strings may not hold raw, what ends them and what is more than one byte, at every place of strings of every length up
+ * to 20: they are read eight bytes at a time. */
+static void test_places(void **state) {
+    (void)state;
+    static const struct {
+        const char *raw, *means; /* NULL: refused */
+    } parts[] = {{"x", "x"},
+                 {"\x7f", "\x7f"},
+                 {"\\n", "\n"},
+                 {"\\\"", "\""},
+                 {"\\\\", "\\"},
+                 {"\\u00e9", "\xc3\xa9"},
+                 {"\xc3\xa9", "\xc3\xa9"},
+                 {"\xed\x95\x9c", "\xed\x95\x9c"},
+                 {"\n", NULL},
+                 {"\x1f", NULL},
+                 {"\x80", NULL},
+                 {"\xc3", NULL},
+                 {"\\\xc3\xa9", NULL},
+                 {"\\", NULL}};
+    for (size_t k = 0; k < sizeof parts / sizeof parts[0]; k++) {
+        for (size_t n = 0; n <= 20; n++) {
+            for (size_t at = 0; at <= n; at++) {
+                char text[64], want[64];
+                int size = snprintf(text, sizeof text, "\"%.*s%s%.*s\"", (int)at, "aaaaaaaaaaaaaaaaaaaa", parts[k].raw,
+                                    (int)(n - at), "bbbbbbbbbbbbbbbbbbbb");
+                char *own = malloc((size_t)size); /* so that sanitizers see a byte too many */
+                assert_non_null(own);
+                memcpy(own, text, (size_t)size);
+                exaone_arena arena;
+                exaone_json *j;
+                exaone_error err = {0};
+                exaone_status s = parse(own, (size_t)size, &arena, &j, &err);
+                if (parts[k].means) {
+                    int length = snprintf(want, sizeof want, "%.*s%s%.*s", (int)at, "aaaaaaaaaaaaaaaaaaaa", parts[k].means,
+                                          (int)(n - at), "bbbbbbbbbbbbbbbbbbbb");
+                    assert_int_equal(s, EXAONE_OK);
+                    assert_int_equal(j->len, length);
+                    assert_memory_equal(j->text, want, (size_t)length);
+                } else if (parts[k].raw[0] != '\\' || parts[k].raw[1] != '\0' || at == n) {
+                    assert_int_equal(s, EXAONE_ERR_FORMAT);
+                } /* a backslash before b is an escape */
+                exaone_arena_release(&arena);
+                free(own);
+            }
+        }
+    }
+}
+
 static void test_tree(void **state) {
     (void)state;
     static const char text[] =
@@ -399,10 +448,12 @@ static void test_long(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused),           cmocka_unit_test(test_tree),        cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_writing),           cmocka_unit_test(test_broken_text), cmocka_unit_test(test_doubles),
-        cmocka_unit_test(test_doubles_read_back), cmocka_unit_test(test_depth),       cmocka_unit_test(test_memory_limit),
-        cmocka_unit_test(test_many_keys),         cmocka_unit_test(test_long),
+        cmocka_unit_test(test_refused),   cmocka_unit_test(test_tree),
+        cmocka_unit_test(test_places),    cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_writing),   cmocka_unit_test(test_broken_text),
+        cmocka_unit_test(test_doubles),   cmocka_unit_test(test_doubles_read_back),
+        cmocka_unit_test(test_depth),     cmocka_unit_test(test_memory_limit),
+        cmocka_unit_test(test_many_keys), cmocka_unit_test(test_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
