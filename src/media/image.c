@@ -77,7 +77,7 @@ exaone_status exaone_image_allocate(exaone_image_job *job, const char *format, u
     if (status != EXAONE_OK) {
         return status;
     }
-    job->image.rgb = exaone_mem_array((size_t)(width * height), 3);
+    job->image.rgb = exaone_mem_aligned((size_t)(width * height), 3);
     if (!job->image.rgb) {
         return exaone_fail_memory(err, "the decoded image", 3ull * width * height);
     }

@@ -49,7 +49,15 @@ static void cut_patch(const cut *c, size_t y0, size_t x0, float *out) {
     uint32_t patch = c->config->patch_size;
     for (int channel = 0; channel < CHANNELS; channel++) {
         const float *value = c->value[channel];
+        const float *before = out;
         for (uint32_t f = 0; f < c->config->temporal_patch_size; f++) {
+            if (f > 0 && c->frames[f] == c->frames[f - 1]) { /* an image stands for all frames of its group */
+                memcpy(out, before, (size_t)patch * patch * sizeof *out);
+                before = out;
+                out += (size_t)patch * patch;
+                continue;
+            }
+            before = out;
             for (uint32_t y = 0; y < patch; y++) {
                 const uint8_t *in = c->frames[f] + ((y0 + y) * c->W + x0) * CHANNELS + channel;
                 for (uint32_t x = 0; x < patch; x++) {
@@ -120,8 +128,8 @@ exaone_status exaone_pixels_init(exaone_pixels *pixels, uint32_t n_frames, uint3
         return exaone_fail(err, EXAONE_ERR_LIMIT, "pixel values of %u frames of %ux%u pixels do not fit the memory",
                            n_frames, H, W);
     }
-    p.values = malloc(bytes);
-    p.resized = keep_resized ? malloc(kept) : NULL;
+    p.values = exaone_mem_room(bytes);
+    p.resized = keep_resized ? exaone_mem_room(kept) : NULL;
     if (!p.values || (keep_resized && !p.resized)) {
         exaone_pixels_release(&p);
         return exaone_fail_memory(err, "pixel values", (unsigned long long)bytes + (keep_resized ? kept : 0));

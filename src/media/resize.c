@@ -22,24 +22,20 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/parallel.h"
+#include "media/resize_internal.h"
 
 #define MAX_SIDE (1u << 24)
 #define PIL_BITS 22
+#define INLINE static inline __attribute__((always_inline))
 #define BLOCK 192 /* bytes of a row that the vertical pass sums up at a time */
 
-typedef struct axis {
-    uint32_t n, m;     /* samples in and out */
-    uint32_t max_taps; /* row length of `weights` */
-    int bits;          /* fraction bits of the weights */
-    uint32_t *first;   /* [m] */
-    uint32_t *taps;    /* [m] */
-    int32_t *weights;  /* [m, max_taps] */
-} axis;
+typedef exaone_resize_axis axis;
 
 static void axis_release(axis *a) {
     free(a->first);
     free(a->taps);
     free(a->weights);
+    free(a->quads);
     memset(a, 0, sizeof *a);
 }
 
@@ -79,6 +75,25 @@ static int torchvision_bits(double largest) {
     return bits;
 }
 
+/* The weights in fours for exaone_resize_row_avx2; without memory for them the pass does without. */
+static void make_quads(axis *a) {
+    a->parts = a->bits == PIL_BITS ? 2 : 1;
+    a->max_quads = (a->max_taps + EXAONE_RESIZE_QUAD - 1) / EXAONE_RESIZE_QUAD;
+    size_t stride = (size_t)a->max_quads * a->parts * EXAONE_RESIZE_QUAD, count;
+    a->quads = exaone_size_mul(a->m, stride, &count) ? exaone_mem_array(count, sizeof *a->quads) : NULL;
+    for (uint32_t i = 0; a->quads && i < a->m; i++) {
+        const int32_t *w = a->weights + (size_t)i * a->max_taps;
+        for (uint32_t x = 0; x < a->taps[i]; x++) {
+            int16_t *to = a->quads + i * stride + (size_t)(x / EXAONE_RESIZE_QUAD) * a->parts * EXAONE_RESIZE_QUAD;
+            int32_t low = a->parts == 2 ? w[x] & ((1 << EXAONE_RESIZE_LOW) - 1) : 0;
+            to[x % EXAONE_RESIZE_QUAD] = (int16_t)(a->parts == 2 ? (w[x] - low) / (1 << EXAONE_RESIZE_LOW) : w[x]);
+            if (a->parts == 2) {
+                to[x % EXAONE_RESIZE_QUAD + EXAONE_RESIZE_QUAD] = (int16_t)low;
+            }
+        }
+    }
+}
+
 static exaone_status axis_init(axis *a, uint32_t n, uint32_t m, exaone_resize_backend backend, exaone_error *err) {
     *a = (axis){.n = n, .m = m};
     double scale = (double)n / m;
@@ -116,7 +131,7 @@ static exaone_status axis_init(axis *a, uint32_t n, uint32_t m, exaone_resize_ba
 
 /* The sums fit 31 bits: the absolute weights of one output sum to at most 1.5 (the cubic's negative lobes), and
  * 1.5 * 2^22 * 255 + 2^21 < 2^31. */
-static inline uint8_t clip(int32_t sum, int bits) {
+INLINE uint8_t clip(int32_t sum, int bits) {
     int32_t v = sum >> bits;
     return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
 }
@@ -136,7 +151,7 @@ static void horizontal_rows(void *arg, size_t begin, size_t end) {
     for (size_t row = begin; row < end; row++) {
         const uint8_t *in = p->src + row * a->n * 3;
         uint8_t *out = p->dst + row * a->m * 3;
-        for (uint32_t i = 0; i < a->m; i++) {
+        for (uint32_t i = a->quads ? exaone_resize_row_avx2(a, in, out) : 0; i < a->m; i++) {
             const uint8_t *s = in + (size_t)a->first[i] * 3;
             const int32_t *w = a->weights + (size_t)i * a->max_taps;
             int32_t r = half, g = half, b = half;
@@ -153,22 +168,21 @@ static void horizontal_rows(void *arg, size_t begin, size_t end) {
 }
 
 /* Adds weight * value for a whole block; the fixed length lets the compiler use vectors. */
-static inline void add_block(int32_t *restrict sum, const uint8_t *restrict values, int32_t weight) {
+INLINE void add_block(int32_t *restrict sum, const uint8_t *restrict values, int32_t weight) {
     for (int i = 0; i < BLOCK; i++) {
         sum[i] += weight * values[i];
     }
 }
 
 /* The same where each weight fits 16 bits. */
-static inline void add_block16(int32_t *restrict sum, const uint8_t *restrict values, int16_t weight) {
+INLINE void add_block16(int32_t *restrict sum, const uint8_t *restrict values, int16_t weight) {
     for (int i = 0; i < BLOCK; i++) {
         sum[i] += (int32_t)weight * (int16_t)values[i];
     }
 }
 
 /* Output rows begin .. end-1. */
-static void vertical_rows(void *arg, size_t begin, size_t end) {
-    const pass *p = arg;
+INLINE void vertical(const pass *p, size_t begin, size_t end) {
     const axis *a = p->a;
     size_t whole = p->row_bytes / BLOCK * BLOCK;
     int32_t sum[BLOCK];
@@ -200,15 +214,34 @@ static void vertical_rows(void *arg, size_t begin, size_t end) {
     }
 }
 
-static exaone_status run_pass(bool vertical, const uint8_t *src, uint32_t n, uint32_t other, uint32_t m, uint8_t *dst,
+#if defined(__x86_64__)
+__attribute__((target("avx2"))) static void vertical_avx2(const pass *p, size_t begin, size_t end) {
+    vertical(p, begin, end); /* the same sums in wider registers */
+}
+#endif
+
+static void vertical_rows(void *arg, size_t begin, size_t end) {
+#if defined(__x86_64__)
+    if (exaone_resize_has_avx2()) {
+        vertical_avx2(arg, begin, end);
+        return;
+    }
+#endif
+    vertical(arg, begin, end);
+}
+
+static exaone_status run_pass(bool is_vertical, const uint8_t *src, uint32_t n, uint32_t other, uint32_t m, uint8_t *dst,
                               exaone_resize_backend backend, const exaone_parallel *parallel, exaone_error *err) {
     axis a;
     exaone_status status = axis_init(&a, n, m, backend, err);
     if (status != EXAONE_OK) {
         return status;
     }
+    if (!is_vertical && exaone_resize_has_avx2()) {
+        make_quads(&a);
+    }
     pass p = {.a = &a, .src = src, .dst = dst, .row_bytes = (size_t)other * 3};
-    exaone_parallel_run(parallel, vertical ? m : other, vertical ? vertical_rows : horizontal_rows, &p);
+    exaone_parallel_run(parallel, is_vertical ? m : other, is_vertical ? vertical_rows : horizontal_rows, &p);
     axis_release(&a);
     return EXAONE_OK;
 }
@@ -217,7 +250,7 @@ static exaone_status both_passes(const uint8_t *src, uint32_t h, uint32_t w, uin
                                  exaone_resize_backend backend, const exaone_parallel *parallel, exaone_error *err) {
     bool vertical_first = backend == EXAONE_RESIZE_PIL && h > H && (int64_t)h - (int64_t)H > 2 * ((int64_t)w - (int64_t)W);
     size_t between = (size_t)3 * (vertical_first ? H : h) * (vertical_first ? w : W); /* sides below 2^24: below 2^50 */
-    uint8_t *middle = malloc(between);
+    uint8_t *middle = exaone_mem_room(between);
     if (!middle) {
         return exaone_fail_memory(err, "the picture between the two resize passes", between);
     }

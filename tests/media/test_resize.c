@@ -104,6 +104,49 @@ static void threads_do_not_show(void **state) {
     exaone_pool_free(pool);
 }
 
+static void transpose(const uint8_t *in, size_t rows, size_t cols, uint8_t *out) {
+    for (size_t y = 0; y < rows; y++) {
+        for (size_t x = 0; x < cols; x++) {
+            memcpy(out + (x * rows + y) * 3, in + (y * cols + x) * 3, 3);
+        }
+    }
+}
+
+/* A row made longer or shorter is what the same samples give as a column: two loops that have nothing in common, of which
+ * one reads past what it needs and must stop before the end of the picture. */
+static void rows_are_columns(void **state) {
+    (void)state;
+    static const uint32_t sizes[][2] = {{1, 2},   {2, 1},    {3, 28},  {4, 5},   {5, 4},    {7, 140}, {28, 27}, {61, 56},
+                                        {64, 28}, {100, 99}, {301, 4}, {640, 1}, {999, 28}, {56, 57}, {90, 700}};
+    enum { OTHER = 5 };
+    exaone_error err = {0};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        uint32_t n = sizes[i][0], m = sizes[i][1];
+        uint8_t *src = noise((size_t)3 * n * OTHER, (uint32_t)i), *turned = malloc((size_t)3 * n * OTHER);
+        uint8_t *rows = malloc((size_t)3 * m * OTHER), *columns = malloc((size_t)3 * m * OTHER),
+                *back = malloc((size_t)3 * m * OTHER);
+        assert_true(turned && rows && columns && back);
+        for (size_t k = 0; k < (size_t)3 * n * OTHER && i % 2; k++) {
+            src[k] = src[k] < 128 ? 0 : 255; /* sums at both ends */
+        }
+        transpose(src, OTHER, n, turned);
+        for (int backend = 0; backend < 2; backend++) {
+            assert_int_equal(exaone_resize_rgb(src, OTHER, n, rows, OTHER, m, (exaone_resize_backend)backend, NULL, &err),
+                             EXAONE_OK);
+            assert_int_equal(
+                exaone_resize_rgb(turned, n, OTHER, columns, m, OTHER, (exaone_resize_backend)backend, NULL, &err),
+                EXAONE_OK);
+            transpose(columns, m, OTHER, back);
+            assert_memory_equal(rows, back, (size_t)3 * m * OTHER);
+        }
+        free(src);
+        free(turned);
+        free(rows);
+        free(columns);
+        free(back);
+    }
+}
+
 /* A flat picture stays flat: the integer weights of one output sum to 1 within less than half a level of 255. */
 static void flat_stays_flat(void **state) {
     (void)state;
@@ -187,9 +230,13 @@ static void huge_results_are_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(smart_resize_table),       cmocka_unit_test(smart_resize_bad_arguments),
-        cmocka_unit_test(threads_do_not_show),      cmocka_unit_test(flat_stays_flat),
-        cmocka_unit_test(bad_sizes_are_refused),    cmocka_unit_test(patches_follow_their_definition),
+        cmocka_unit_test(smart_resize_table),
+        cmocka_unit_test(smart_resize_bad_arguments),
+        cmocka_unit_test(threads_do_not_show),
+        cmocka_unit_test(rows_are_columns),
+        cmocka_unit_test(flat_stays_flat),
+        cmocka_unit_test(bad_sizes_are_refused),
+        cmocka_unit_test(patches_follow_their_definition),
         cmocka_unit_test(huge_results_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
