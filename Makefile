@@ -184,7 +184,7 @@ $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_MAIN) $(INTERNAL
 	$(Q)$(LINK) $(if $(FUZZ),-fsanitize=fuzzer) $(filter %.o %.a,$^) $(LDLIBS) -o $@
 
 bench: $(call bin,$(BENCH_SRC)) $(PROGRAM)
-	@echo "measuring the 33B's shapes against what they should reach, about ten minutes; what the table means: docs/performance.md"
+	@echo "measuring the 33B's shapes against what they should reach, five to ten minutes; what the table means: docs/performance.md"
 	@bench/targets.py --program $(PROGRAM)
 	@echo "more: $(PROGRAM) bench --help; $(BUILD)/bench/kernels, streams, long_document; bench/accuracy.py, compare.py, drafts.py"
 

@@ -72,6 +72,8 @@ static void compare_tile(const exaone_q8_tile *t, int offset, int bits, size_t o
     for (size_t c = 0; c < n; c++) {
         check_that(t->q[c / 4][4 * o + c % 4] >> bits == 0, "row %zu, column %zu: more than %d bits", o, c, bits);
         size_t g = c / w->group;
+        check_that(isnan(t->scale[g][o]) || exaone_f32_bits(t->scale[g][o]) % 4 == 0,
+                   "row %zu, scale %zu: more than 22 bits", o, g);
         float got = t->scale[g][o] * (float)(t->q[c / 4][4 * o + c % 4] - offset), want = w->scale[g] * (float)w->q[c];
         check_that(same_bits(got, want) || (got == 0 && w->q[c] == 0), "row %zu, column %zu: %.9g instead of %.9g", o, c,
                    (double)got, (double)want);
