@@ -43,7 +43,7 @@ typedef struct entry {
 static const entry ENTRIES[] = {
 #define K(name, result, args) {#name, offsetof(exaone_kernels, name), sizeof((exaone_kernels *)NULL)->name},
     EXAONE_KERNELS(K) EXAONE_KERNELS_Q8(K) EXAONE_KERNELS_SCALED(K) EXAONE_KERNELS_CACHED(K) EXAONE_KERNELS_TILES(K)
-        EXAONE_KERNELS_PLANES(K)
+        EXAONE_KERNELS_CHAINS(K) EXAONE_KERNELS_PLANES(K)
     /* arrays and pointers beside the lists */
     K(unpack, , ) K(unpack_tile, , ) K(unpack_tile_i4, , )
 #undef K

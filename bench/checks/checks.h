@@ -35,6 +35,7 @@
     C(unpack_tile)      \
     C(unpack_tile_i4)   \
     C(dot_tiles)        \
+    C(chains_add)       \
     C(planes_split)     \
     C(planes_weights)   \
     C(planes_dot)       \

@@ -371,3 +371,44 @@ void check_transpose(const exaone_kernels *k) {
         }
     }
 }
+
+/* ---- blocks of columns ---- */
+
+/* Two blocks give the bits of matmul_f32 of the whole. */
+void check_chains_add(const exaone_kernels *k) {
+    enum { STRIDE = EXAONE_CHAIN_STRIDE, COLUMNS = EXAONE_CHAIN_COLUMNS, LINE = 64 };
+    for (size_t i = 0; i < 150; i++) {
+        size_t n_rows = 6 * (1 + i % 3), n_out = 4 * (1 + i % 5), acc_stride = n_out + 16 * (i % 2),
+               n = 1 + i * 37 % COLUMNS;
+        size_t all = COLUMNS + n, padded = (n + 15) / 16 * 16;
+        zone_case((zone_place)(i % ZONE_PLACES), "%zu rows, %zu outputs, %zu columns", n_rows, n_out, all);
+        float *x = zone_floats(n_rows * all), *w = zone_floats(n_out * all), *blocks[2][2];
+        for (int b = 0; b < 2; b++) {
+            blocks[b][0] = zone_take(n_rows * STRIDE, sizeof(float), LINE);
+            blocks[b][1] = zone_take(n_out * STRIDE, sizeof(float), LINE);
+            for (int side = 0; side < 2; side++) {
+                size_t rows = side ? n_out : n_rows;
+                memset(blocks[b][side], 0, rows * STRIDE * sizeof(float));
+                for (size_t e = 0; e < rows * (b ? n : COLUMNS); e++) {
+                    size_t r = e % rows, c = e / rows;
+                    float v = noise_unit();
+                    (side ? w : x)[r * all + (b ? COLUMNS : 0) + c] = v;
+                    blocks[b][side][r * STRIDE + c] = v;
+                }
+            }
+        }
+        zone_seal();
+        float *acc = zone_take((n_rows - 1) * acc_stride + n_out, sizeof *acc, LINE), *want = zone_floats(n_rows * n_out);
+        k->chains_add(acc, acc_stride, blocks[0][0], blocks[0][1], n_rows, n_out, COLUMNS, true);
+        k->chains_add(acc, acc_stride, blocks[1][0], blocks[1][1], n_rows, n_out, padded, false);
+        k->matmul_f32(want, n_out, x, all, n_rows, w, NULL, n_out, all);
+        for (size_t r = 0; r < n_rows; r++) {
+            for (size_t o = 0; o < n_out; o++) {
+                check_that(same_bits(acc[r * acc_stride + o], want[r * n_out + o]),
+                           "row %zu, output %zu: %.9g instead of %.9g", r, o, (double)acc[r * acc_stride + o],
+                           (double)want[r * n_out + o]);
+            }
+        }
+        zone_check();
+    }
+}

@@ -176,7 +176,8 @@ exaone_status exaone_cpu_open(exaone_pool *pool, const char *level, exaone_preci
     size_t bytes = (size_t)exaone_pool_size(pool) * sizeof *cpu->scratch;
     cpu->scratch = exaone_mem_aligned(bytes, 1);
     cpu->partials = exaone_mem_array(EXAONE_PARTIAL_FLOATS, sizeof *cpu->partials);
-    if (!cpu->scratch || !cpu->partials || !exaone_cpu_matmul_init(cpu)) {
+    if (!cpu->scratch || !cpu->partials || !exaone_cpu_plain_init(cpu) || !exaone_cpu_matmul_init(cpu)) {
+        free(cpu->chain_scratch);
         free(cpu->scratch);
         free(cpu->partials);
         free(cpu);

@@ -28,6 +28,7 @@ typedef struct exaone_cpu {
     struct exaone_tile_scratch *tile_scratch; /* [workers] */
     uint8_t *unpacked;                        /* [workers, unpacked_bytes]: weight rows taken apart, or as f32 */
     size_t unpacked_bytes;
+    struct exaone_chain_scratch *chain_scratch; /* [workers], of products of many rows with plain types (matmul_plain.c) */
     /* Products with BF16 matrices of up to max_bf16 columns, where the level has planes (matmul_bf16.c). */
     size_t max_bf16;
     uint16_t *planes;                           /* of 256 rows of max_bf16 columns, or more rows of fewer */
@@ -36,6 +37,7 @@ typedef struct exaone_cpu {
 
 enum { EXAONE_CPU_ROWS = 256 }; /* activations made 8-bit at a time, at most */
 
+bool exaone_cpu_plain_init(exaone_cpu *cpu);  /* false: no memory; released with the rest */
 bool exaone_cpu_matmul_init(exaone_cpu *cpu); /* false: no mutex */
 void exaone_cpu_matmul_release(exaone_cpu *cpu);
 exaone_status exaone_cpu_prepare(exaone_backend *be, size_t max_features, size_t max_bf16, exaone_error *err);

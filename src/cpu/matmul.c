@@ -179,6 +179,7 @@ static void release_memory(exaone_cpu *cpu) {
 void exaone_cpu_matmul_release(exaone_cpu *cpu) {
     release_memory(cpu);
     exaone_cpu_bf16_release(cpu);
+    free(cpu->chain_scratch);
     pthread_mutex_destroy(&cpu->shared);
 }
 

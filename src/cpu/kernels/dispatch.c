@@ -48,12 +48,18 @@ static int has_amx(void) {
 
 static void fill_avx2(exaone_kernels *k) {
     exaone_kernels_avx2(k);
+    exaone_kernels_avx2_chains(k);
     exaone_kernels_avx2_q8(k);
     exaone_kernels_avx2_unpack(k);
     exaone_kernels_avx2_tiles(k);
     exaone_kernels_avx2_unpack_tiles(k);
     exaone_kernels_avx2_scaled(k);
     exaone_kernels_avx2_cached(k);
+}
+
+static void fill_avx512(exaone_kernels *k) {
+    exaone_kernels_avx512(k);
+    exaone_kernels_avx512_chains(k);
 }
 
 static void fill_avx512vnni(exaone_kernels *k) {
@@ -128,7 +134,7 @@ static const struct {
 #if EXAONE_HAVE_AVXVNNI
     {"avx-vnni", has_avxvnni, exaone_kernels_avxvnni},
 #endif
-    {"avx512", has_avx512, exaone_kernels_avx512},
+    {"avx512", has_avx512, fill_avx512},
     {"avx512-vnni", has_avx512vnni, fill_avx512vnni},
 #if EXAONE_HAVE_AMX
     {"amx", has_amx, fill_amx},

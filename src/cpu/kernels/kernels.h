@@ -57,6 +57,14 @@ typedef struct exaone_q8_panel {
     float unused[8]; /* 384 bytes */
 } exaone_q8_panel;
 
+/* ---- chains: products with matrices of plain types. At a level that has this kernel, an output of matmul_f32, _bf16 and
+ * _f16 is the sum over blocks of 512 columns of each block's sum, before the bias; so a product of many rows can go block by
+ * block and has the same bits.
+ * ------------------------------------------------------------------------------------------------
+ */
+
+enum { EXAONE_CHAIN_COLUMNS = 512, EXAONE_CHAIN_STRIDE = EXAONE_CHAIN_COLUMNS + 16 }; /* of a block; of rows in memory */
+
 /* ---- planes: BF16 matrices by rows of f32, each number of which is a sum of three bf16 numbers. A level has all of their
  * kernels or none. -------------------------------------------------------------------------------------------------------
  */
@@ -127,6 +135,16 @@ typedef void exaone_unpack_tile_fn(exaone_q8_tile *to, const uint8_t *rows, size
     /* 16 rows taken apart, 256 bytes, 16 scales and 16 mins apart, as a tile of offset 128, or 0 when there are mins */ \
     K(interleave, void, (exaone_q8_tile * to, const exaone_q8_weights *rows, size_t n))
 
+#define EXAONE_KERNELS_CHAINS(K)                                                                                            \
+    /* a block of n columns of n_rows rows by n_out outputs, multiples of 16, 6 and 4: adds to acc [n_rows, n_out], or      \
+     * begins it when `first`. 64-byte aligned; of x and w EXAONE_CHAIN_STRIDE from row to row, zeros where the matrix ends \
+     */                                                                                                                     \
+    K(chains_add, void,                                                                                                     \
+      (float *acc, size_t acc_stride, const float *x, const float *w, size_t n_rows, size_t n_out, size_t n, bool first))
+
+/* Of n columns of a block, the first: the others are a second chain, which halves the rounding errors. */
+#define EXAONE_CHAIN_LOWER(n) (((n) + 15) / 32 * 16)
+
 /* `width` of up to 16 rows together: the next power of two when a call has fewer rows than 16, else 16. The columns go in
  * steps of 32, the last filled up with zeros. */
 #define EXAONE_KERNELS_PLANES(K)                                                                                            \
@@ -176,6 +194,7 @@ typedef struct exaone_kernels {
     EXAONE_KERNELS_SCALED(K)
     EXAONE_KERNELS_CACHED(K)
     EXAONE_KERNELS_TILES(K)
+    EXAONE_KERNELS_CHAINS(K)
     EXAONE_KERNELS_PLANES(K)
 #undef K
     exaone_unpack_tile_fn *unpack_tile[EXAONE_DTYPE_COUNT]; /* or NULL, then: unpack and interleave */
@@ -197,6 +216,7 @@ void exaone_kernels_scalar_q8(exaone_kernels *k);
 void exaone_kernels_scalar_scaled(exaone_kernels *k);
 void exaone_kernels_scalar_cached(exaone_kernels *k);
 void exaone_kernels_avx2(exaone_kernels *k); /* defined where the compiler targets x86-64 */
+void exaone_kernels_avx2_chains(exaone_kernels *k);
 void exaone_kernels_avx2_q8(exaone_kernels *k);
 void exaone_kernels_avx2_unpack(exaone_kernels *k);
 void exaone_kernels_avx2_tiles(exaone_kernels *k);
@@ -205,6 +225,7 @@ void exaone_kernels_avx2_scaled(exaone_kernels *k);
 void exaone_kernels_avx2_cached(exaone_kernels *k);
 void exaone_kernels_avxvnni(exaone_kernels *k); /* defined where the compiler knows AVX-VNNI */
 void exaone_kernels_avx512(exaone_kernels *k);
+void exaone_kernels_avx512_chains(exaone_kernels *k);
 /* tile_offset and tile_bits for tiles that `interleave` makes of any block type. */
 void exaone_kernels_interleaved_tiles(exaone_kernels *k);
 void exaone_kernels_avx512vnni(exaone_kernels *k);

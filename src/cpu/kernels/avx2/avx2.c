@@ -1,10 +1,12 @@
-/* AVX2 + FMA + F16C kernels. One output of a matrix product is two chains of 8 lanes over rising i, then a fixed reduction,
- * then the scalar tail: the same whatever the number of rows and outputs of the call. */
+/* AVX2 + FMA + F16C kernels. One output of a matrix product is, for each block of 512 columns, two chains of 8 lanes over
+ * rising i, the rest of a row as lanes of zeros, and a fixed reduction; then the sum of the blocks: the same whatever the
+ * number of rows and outputs of the call. */
 #include "cpu/kernels/kernels.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/half.h"
@@ -35,65 +37,101 @@ static inline float load1_f16(const void *w, size_t i) {
     return _cvtsh_ss(((const uint16_t *)w)[i]);
 }
 
-/* A tile of R rows by O outputs; R and O are constants after inlining. Two chains per output: even and odd groups of 8. */
+/* n < 8 numbers, then zeros. */
+static inline __m256 last_f32(const void *w, size_t i, size_t n) {
+    __m256i m = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    return _mm256_maskload_ps((const float *)w + i, m);
+}
+
+static inline __m256 last_bf16(const void *w, size_t i, size_t n) {
+    uint16_t h[8] = {0};
+    memcpy(h, (const uint16_t *)w + i, n * sizeof *h);
+    return load8_bf16(h, 0);
+}
+
+static inline __m256 last_f16(const void *w, size_t i, size_t n) {
+    uint16_t h[8] = {0};
+    memcpy(h, (const uint16_t *)w + i, n * sizeof *h);
+    return load8_f16(h, 0);
+}
+
+/* R rows by O outputs, one, two or four; R and O are constants after inlining. Two chains per output: even and odd groups of
+ * 8. */
 #define TILE(type)                                                                                                          \
     static inline __attribute__((always_inline)) void tile_##type(float *out, size_t out_stride, const float *x,            \
                                                                   size_t x_stride, const void *w, const float *bias,        \
                                                                   size_t o0, size_t n_in, const size_t R, const size_t O) { \
-        __m256 acc[4][4][2];                                                                                                \
-        EACH(r, R) EACH(o, O) {                                                                                             \
-            acc[r][o][0] = acc[r][o][1] = _mm256_setzero_ps();                                                              \
+        __m128 sum[3];                                                                                                      \
+        EACH(r, R) {                                                                                                        \
+            sum[r] = _mm_setzero_ps();                                                                                      \
         }                                                                                                                   \
-        size_t i = 0;                                                                                                       \
-        for (; i + 16 <= n_in; i += 16) {                                                                                   \
-            EACH(c, 2) EACH(o, O) {                                                                                         \
-                __m256 v = load8_##type(w, (o0 + o) * n_in + i + 8 * c);                                                    \
-                EACH(r, R) {                                                                                                \
-                    acc[r][o][c] = _mm256_fmadd_ps(_mm256_loadu_ps(x + r * x_stride + i + 8 * c), v, acc[r][o][c]);         \
+        for (size_t i = 0; i < n_in;) {                                                                                     \
+            __m256 acc[3][4][2];                                                                                            \
+            size_t end = n_in - i < EXAONE_CHAIN_COLUMNS ? n_in : i + EXAONE_CHAIN_COLUMNS;                                 \
+            bool first = i == 0;                                                                                            \
+            EACH(r, R) EACH(o, O) {                                                                                         \
+                acc[r][o][0] = acc[r][o][1] = _mm256_setzero_ps();                                                          \
+            }                                                                                                               \
+            for (; i + 16 <= end; i += 16) {                                                                                \
+                EACH(c, 2) EACH(o, O) {                                                                                     \
+                    __m256 v = load8_##type(w, (o0 + o) * n_in + i + 8 * c);                                                \
+                    EACH(r, R) {                                                                                            \
+                        acc[r][o][c] = _mm256_fmadd_ps(_mm256_loadu_ps(x + r * x_stride + i + 8 * c), v, acc[r][o][c]);     \
+                    }                                                                                                       \
                 }                                                                                                           \
             }                                                                                                               \
+            EACH(c, 2) {                                                                                                    \
+                size_t at = i + 8 * c, left = at < end ? end - at : 0;                                                      \
+                if (left > 0) {                                                                                             \
+                    EACH(o, O) {                                                                                            \
+                        __m256 v =                                                                                          \
+                            left >= 8 ? load8_##type(w, (o0 + o) * n_in + at) : last_##type(w, (o0 + o) * n_in + at, left); \
+                        EACH(r, R) {                                                                                        \
+                            __m256 a = last_f32(x, r * x_stride + at, left);                                                \
+                            acc[r][o][c] = _mm256_fmadd_ps(a, v, acc[r][o][c]);                                             \
+                        }                                                                                                   \
+                    }                                                                                                       \
+                }                                                                                                           \
+            }                                                                                                               \
+            i = end;                                                                                                        \
+            EACH(r, R) {                                                                                                    \
+                EACH(o, O) {                                                                                                \
+                    acc[r][o][0] = _mm256_add_ps(acc[r][o][0], acc[r][o][1]);                                               \
+                }                                                                                                           \
+                __m128 more = exaone_reduce_4x8(acc[r][0][0], acc[r][O > 1 ? 1 : 0][0], acc[r][O > 2 ? 2 : 0][0],           \
+                                                acc[r][O > 3 ? 3 : 0][0]);                                                  \
+                sum[r] = first ? more : _mm_add_ps(sum[r], more);                                                           \
+            }                                                                                                               \
         }                                                                                                                   \
-        if (i + 8 <= n_in) {                                                                                                \
+        EACH(r, R) {                                                                                                        \
+            float *to = out + r * out_stride + o0, all[4];                                                                  \
+            _mm_storeu_ps(all, sum[r]);                                                                                     \
             EACH(o, O) {                                                                                                    \
-                __m256 v = load8_##type(w, (o0 + o) * n_in + i);                                                            \
-                EACH(r, R) {                                                                                                \
-                    acc[r][o][0] = _mm256_fmadd_ps(_mm256_loadu_ps(x + r * x_stride + i), v, acc[r][o][0]);                 \
-                }                                                                                                           \
+                to[o] = bias ? all[o] + bias[o0 + o] : all[o];                                                              \
             }                                                                                                               \
-            i += 8;                                                                                                         \
-        }                                                                                                                   \
-        EACH(r, R) EACH(o, O) {                                                                                             \
-            float sum = exaone_reduce_8(_mm256_add_ps(acc[r][o][0], acc[r][o][1]));                                         \
-            for (size_t t = i; t < n_in; t++) {                                                                             \
-                sum = fmaf(x[r * x_stride + t], load1_##type(w, (o0 + o) * n_in + t), sum);                                 \
-            }                                                                                                               \
-            out[r * out_stride + o0 + o] = bias ? sum + bias[o0 + o] : sum;                                                 \
-        }                                                                                                                   \
-    }                                                                                                                       \
-    /* o0 .. o0 + 4 of n_out outputs for all rows: the weights stay in the cache */                                         \
-    static void four_##type(float *out, size_t out_stride, const float *x, size_t x_stride, size_t n_rows, const void *w,   \
-                            const float *bias, size_t o0, size_t n_in) {                                                    \
-        for (; n_rows >= 6 || n_rows == 3; n_rows -= 3, x += 3 * x_stride, out += 3 * out_stride) {                         \
-            tile_##type(out, out_stride, x, x_stride, w, bias, o0, n_in, 3, 2);                                             \
-            tile_##type(out, out_stride, x, x_stride, w, bias, o0 + 2, n_in, 3, 2);                                         \
-        }                                                                                                                   \
-        for (; n_rows >= 4; n_rows -= 4, x += 4 * x_stride, out += 4 * out_stride) {                                        \
-            for (size_t o = o0; o < o0 + 4; o++) {                                                                          \
-                tile_##type(out, out_stride, x, x_stride, w, bias, o, n_in, 4, 1);                                          \
-            }                                                                                                               \
-        }                                                                                                                   \
-        if (n_rows == 2) {                                                                                                  \
-            tile_##type(out, out_stride, x, x_stride, w, bias, o0, n_in, 2, 2);                                             \
-            tile_##type(out, out_stride, x, x_stride, w, bias, o0 + 2, n_in, 2, 2);                                         \
-        } else if (n_rows == 1) {                                                                                           \
-            tile_##type(out, out_stride, x, x_stride, w, bias, o0, n_in, 1, 4);                                             \
         }                                                                                                                   \
     }                                                                                                                       \
     static void matmul_##type(float *out, size_t out_stride, const float *x, size_t x_stride, size_t n_rows, const void *w, \
                               const float *bias, size_t n_out, size_t n_in) {                                               \
         size_t o = 0;                                                                                                       \
-        for (; o + 4 <= n_out; o += 4) {                                                                                    \
-            four_##type(out, out_stride, x, x_stride, n_rows, w, bias, o, n_in);                                            \
+        for (; o + 4 <= n_out; o += 4) { /* the weights stay in the cache for all rows */                                   \
+            for (size_t r = 0; r < n_rows;) {                                                                               \
+                float *to = out + r * out_stride;                                                                           \
+                const float *from = x + r * x_stride;                                                                       \
+                size_t left = n_rows - r;                                                                                   \
+                if (left == 3 || left > 4) {                                                                                \
+                    tile_##type(to, out_stride, from, x_stride, w, bias, o, n_in, 3, 2);                                    \
+                    tile_##type(to, out_stride, from, x_stride, w, bias, o + 2, n_in, 3, 2);                                \
+                    r += 3;                                                                                                 \
+                } else if (left > 1) {                                                                                      \
+                    tile_##type(to, out_stride, from, x_stride, w, bias, o, n_in, 2, 2);                                    \
+                    tile_##type(to, out_stride, from, x_stride, w, bias, o + 2, n_in, 2, 2);                                \
+                    r += 2;                                                                                                 \
+                } else {                                                                                                    \
+                    tile_##type(to, out_stride, from, x_stride, w, bias, o, n_in, 1, 4);                                    \
+                    r += 1;                                                                                                 \
+                }                                                                                                           \
+            }                                                                                                               \
         }                                                                                                                   \
         for (; o < n_out; o++) {                                                                                            \
             for (size_t r = 0; r < n_rows; r++) {                                                                           \

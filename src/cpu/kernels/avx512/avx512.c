@@ -1,12 +1,15 @@
-/* AVX-512 (F, BW, DQ, VL) kernels. One output of a matrix product is one chain of 16 lanes over rising i, the rest of a row
- * as masked lanes, then a fixed reduction: the same whatever the number of rows and outputs of the call. */
+/* AVX-512 (F, BW, DQ, VL) kernels. One output of a matrix product is, for each block of 512 columns, one chain of
+ * 16 lanes over rising i, the rest of a row as masked lanes, and a fixed reduction; then the sum of the blocks: the same
+ * whatever the number of rows and outputs of the call. */
 #include "cpu/kernels/kernels.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
 #include <math.h>
+#include <stdbool.h>
 
 #include "cpu/kernels/avx2/lanes.h"
+#include "cpu/kernels/avx512/reduce.h"
 #include "cpu/kernels/fours.h"
 
 static inline __mmask16 first_lanes(size_t n) {
@@ -26,70 +29,71 @@ static inline __m512 load_f16(const void *w, size_t i, __mmask16 m) {
     return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(m, (const uint16_t *)w + i));
 }
 
-static inline __m128 fold(__m512 v) {
-    __m256 half = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
-    return _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
-}
-
-/* The 16 lanes of each register as one number. */
-static inline __m128 reduce_4(__m512 a, __m512 b, __m512 c, __m512 d) {
-    return _mm_hadd_ps(_mm_hadd_ps(fold(a), fold(b)), _mm_hadd_ps(fold(c), fold(d)));
-}
-
 static inline float reduce(__m512 v) {
-    return _mm_cvtss_f32(reduce_4(v, v, v, v));
+    return _mm_cvtss_f32(exaone_reduce_4x16(v, v, v, v));
 }
 
-/* R rows by O outputs, four or one; R and O are constants after inlining. Two chains per output, the first over the
- * lower half of the groups of 16: half the rounding error of one, and a tile twice as large as if both ran at once. */
+/* R rows by O outputs, four or one; R and O are constants after inlining. */
 #define TILE(type)                                                                                                          \
     static inline __attribute__((always_inline)) void tile_##type(float *out, size_t out_stride, const float *x,            \
                                                                   size_t x_stride, const void *w, const float *bias,        \
                                                                   size_t o0, size_t n_in, const size_t R, const size_t O) { \
-        __m512 acc[6][4], lower[6][4];                                                                                      \
-        size_t i = 0, middle = n_in / 32 * 16, end = n_in / 16 * 16;                                                        \
-        EACH(half, 2) {                                                                                                     \
-            EACH(r, R) EACH(o, O) {                                                                                         \
-                acc[r][o] = _mm512_setzero_ps();                                                                            \
-            }                                                                                                               \
-            for (; i < (half ? end : middle); i += 16) {                                                                    \
-                __m512 v[4];                                                                                                \
-                EACH(o, O) {                                                                                                \
-                    v[o] = load_##type(w, (o0 + o) * n_in + i, 0xffff);                                                     \
+        __m128 sum[6];                                                                                                      \
+        EACH(r, R) {                                                                                                        \
+            sum[r] = _mm_setzero_ps();                                                                                      \
+        }                                                                                                                   \
+        for (size_t i = 0; i < n_in;) {                                                                                     \
+            __m512 acc[6][4], lower[6][4];                                                                                  \
+            size_t end = n_in - i < EXAONE_CHAIN_COLUMNS ? n_in : i + EXAONE_CHAIN_COLUMNS;                                 \
+            size_t middle = i + EXAONE_CHAIN_LOWER(end - i);                                                                \
+            bool first = i == 0;                                                                                            \
+            EACH(half, 2) {                                                                                                 \
+                EACH(r, R) EACH(o, O) {                                                                                     \
+                    acc[r][o] = _mm512_setzero_ps();                                                                        \
                 }                                                                                                           \
-                EACH(r, R) {                                                                                                \
-                    __m512 a = _mm512_loadu_ps(x + r * x_stride + i);                                                       \
+                for (; i + 16 <= (half ? end : middle); i += 16) {                                                          \
+                    __m512 v[4];                                                                                            \
                     EACH(o, O) {                                                                                            \
-                        acc[r][o] = _mm512_fmadd_ps(a, v[o], acc[r][o]);                                                    \
+                        v[o] = load_##type(w, (o0 + o) * n_in + i, 0xffff);                                                 \
+                    }                                                                                                       \
+                    EACH(r, R) {                                                                                            \
+                        __m512 a = _mm512_loadu_ps(x + r * x_stride + i);                                                   \
+                        EACH(o, O) {                                                                                        \
+                            acc[r][o] = _mm512_fmadd_ps(a, v[o], acc[r][o]);                                                \
+                        }                                                                                                   \
+                    }                                                                                                       \
+                }                                                                                                           \
+                EACH(r, R) EACH(o, O) {                                                                                     \
+                    if (half == 0) {                                                                                        \
+                        lower[r][o] = acc[r][o];                                                                            \
                     }                                                                                                       \
                 }                                                                                                           \
             }                                                                                                               \
-            EACH(r, R) EACH(o, O) {                                                                                         \
-                if (half == 0) {                                                                                            \
-                    lower[r][o] = acc[r][o];                                                                                \
+            if (i < end) {                                                                                                  \
+                __mmask16 m = first_lanes(end - i);                                                                         \
+                EACH(o, O) {                                                                                                \
+                    __m512 v = load_##type(w, (o0 + o) * n_in + i, m);                                                      \
+                    EACH(r, R) {                                                                                            \
+                        acc[r][o] = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(m, x + r * x_stride + i), v, acc[r][o]);          \
+                    }                                                                                                       \
                 }                                                                                                           \
+                i = end;                                                                                                    \
             }                                                                                                               \
-        }                                                                                                                   \
-        if (i < n_in) {                                                                                                     \
-            __mmask16 m = first_lanes(n_in - i);                                                                            \
-            EACH(o, O) {                                                                                                    \
-                __m512 v = load_##type(w, (o0 + o) * n_in + i, m);                                                          \
-                EACH(r, R) {                                                                                                \
-                    acc[r][o] = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(m, x + r * x_stride + i), v, acc[r][o]);              \
+            EACH(r, R) {                                                                                                    \
+                EACH(o, O) {                                                                                                \
+                    acc[r][o] = _mm512_add_ps(acc[r][o], lower[r][o]);                                                      \
                 }                                                                                                           \
+                __m128 more =                                                                                               \
+                    exaone_reduce_4x16(acc[r][0], acc[r][O > 1 ? 1 : 0], acc[r][O > 2 ? 2 : 0], acc[r][O > 3 ? 3 : 0]);     \
+                sum[r] = first ? more : _mm_add_ps(sum[r], more);                                                           \
             }                                                                                                               \
         }                                                                                                                   \
         EACH(r, R) {                                                                                                        \
             float *to = out + r * out_stride + o0;                                                                          \
-            EACH(o, O) {                                                                                                    \
-                acc[r][o] = _mm512_add_ps(acc[r][o], lower[r][o]);                                                          \
-            }                                                                                                               \
             if (O == 4) {                                                                                                   \
-                __m128 sum = reduce_4(acc[r][0], acc[r][1], acc[r][2], acc[r][3]);                                          \
-                _mm_storeu_ps(to, bias ? _mm_add_ps(sum, _mm_loadu_ps(bias + o0)) : sum);                                   \
+                _mm_storeu_ps(to, bias ? _mm_add_ps(sum[r], _mm_loadu_ps(bias + o0)) : sum[r]);                             \
             } else {                                                                                                        \
-                float sum = reduce(acc[r][0]);                                                                              \
-                *to = bias ? sum + bias[o0] : sum;                                                                          \
+                *to = bias ? _mm_cvtss_f32(sum[r]) + bias[o0] : _mm_cvtss_f32(sum[r]);                                      \
             }                                                                                                               \
         }                                                                                                                   \
     }                                                                                                                       \
