@@ -10,7 +10,8 @@
 
 /* linux/mempolicy.h, which is not everywhere */
 enum { POLICY_PREFERRED = 1, POLICY_MOVE = 2, NODE_BITS = 1024 };
-enum { WORD = 8 * sizeof(unsigned long), SMALLEST = 1 << 16 }; /* smaller matrices stay in caches */
+/* Huge pages stay whole, which files of this size begin with one of (base/file.c). */
+enum { WORD = 8 * sizeof(unsigned long), HUGE_PAGE = 2 << 20, SMALLEST = 4 * HUGE_PAGE };
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
@@ -25,21 +26,21 @@ typedef struct {
 
 void exaone_weights_share(const exaone_weight *w, size_t page, int n_threads, int i, uintptr_t *begin, size_t *n) {
     uint64_t rows = w->n_dims > 0 ? w->dims[0] : 1, row = rows ? w->bytes / rows : 0;
-    uintptr_t first = (uintptr_t)w->data / page * page, end = ((uintptr_t)w->data + w->bytes + page - 1) / page * page;
     uintptr_t cut[2];
     for (int k = 0; k < 2; k++) { /* rows * n fits: rows <= bytes, which is memory */
         uint64_t r = rows / (uint64_t)n_threads * (uint64_t)(i + k) +
                      rows % (uint64_t)n_threads * (uint64_t)(i + k) / (uint64_t)n_threads;
-        cut[k] = ((uintptr_t)w->data + (size_t)(r * row)) / page * page;
-        cut[k] = i + k == 0 ? first : i + k == n_threads ? end : cut[k];
+        size_t bytes = i + k == n_threads ? w->bytes : (size_t)(r * row);
+        cut[k] = ((uintptr_t)w->data + bytes) / page * page;
     }
     *begin = cut[0];
     *n = cut[1] - cut[0];
 }
 
-static void read_pages(uintptr_t begin, size_t n, size_t page) {
+/* first: where the matrix begins, perhaps behind `begin`. */
+static void read_pages(uintptr_t begin, size_t n, uintptr_t first, size_t page) {
     if (madvise((void *)begin, n, MADV_POPULATE_READ) != 0 && errno == EINVAL) { /* an old kernel */
-        for (size_t i = 0; i < n; i += page) {
+        for (size_t i = begin < first ? first - begin : 0; i < n; i += page) {
             (void)*(const volatile uint8_t *)(begin + i);
         }
     }
@@ -56,9 +57,9 @@ static void place_share(void *arg, int worker, size_t thread, size_t end) {
         exaone_weight w = exaone_weights_at(p->weights, i);
         uintptr_t begin;
         size_t n;
-        exaone_weights_share(&w, p->page, p->n_threads, (int)thread, &begin, &n);
-        if (w.data && w.n_dims > 1 && w.bytes >= SMALLEST && n > 0) {
-            read_pages(begin, n, p->page);
+        exaone_weights_share(&w, HUGE_PAGE, p->n_threads, (int)thread, &begin, &n);
+        if (w.data && w.part != EXAONE_PART_VISION && w.n_dims > 1 && w.bytes >= SMALLEST && n > 0) {
+            read_pages(begin, n, (uintptr_t)w.data, p->page);
             (void)syscall(SYS_mbind, begin, n, POLICY_PREFERRED, nodes, (unsigned long)NODE_BITS + 1, POLICY_MOVE);
         }
     }
