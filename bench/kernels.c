@@ -170,7 +170,9 @@ static void check_table(program *p) {
     const char *fault = NULL;
     exaone_kernels none;
     memset(p->report, 0, sizeof *p->report);
-    /* numbers, which checks use */
+    /* numbers, and what belongs around dot_tiles: checks use them */
+    memset(seen + offsetof(exaone_kernels, tiles_begin), 1, sizeof p->table.tiles_begin);
+    memset(seen + offsetof(exaone_kernels, tiles_end), 1, sizeof p->table.tiles_end);
     memset(seen + offsetof(exaone_kernels, tile_offset), 1, sizeof p->table.tile_offset);
     memset(seen + offsetof(exaone_kernels, tile_bits), 1, sizeof p->table.tile_bits);
     memset(seen + offsetof(exaone_kernels, tile_start), 1, sizeof p->table.tile_start);

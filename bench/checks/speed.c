@@ -268,7 +268,13 @@ static void tiles(job *j) {
         memset(j->tiles, 1, 2 * sizeof *j->tiles); /* no scale or sum that slows multiplication down */
         memset(j->panels, 1, MOST_ROWS * sizeof *j->panels);
         memset(j->out, 0, FLOATS * sizeof *j->out);
+        if (j->k->tiles_begin) {
+            j->k->tiles_begin();
+        }
         each_form(j, "dot_tiles", run_dot_tiles, 2 * (double)n, ROWS, sizeof ROWS / sizeof *ROWS);
+        if (j->k->tiles_end) {
+            j->k->tiles_end();
+        }
     }
 }
 

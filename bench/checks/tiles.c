@@ -260,10 +260,16 @@ static int bits_within(int bits, int offset) {
 
 void check_dot_tiles(const exaone_kernels *k) {
     static const size_t ROWS[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 15, 16, 17, 19, 24, 31, 32, 33, 40, 64, 70};
+    if (k->tiles_begin) {
+        k->tiles_begin();
+    }
     for (int i = 0; i < 900; i++) { /* every third at the ends */
         int offset = (int)noise_below(3) * 64, bits = bits_within(4 + (int)noise_below(5), offset);
         size_t n = noise_below(2) ? 256 : 32 * (1 + noise_below(8));
         dot_size s = {ROWS[noise_below(22)], n, noise_below(2) ? 16 : 32, offset, bits};
         dot_case(k, s, i % 3 ? -1 : i / 3 % 6, zone_anywhere());
+    }
+    if (k->tiles_end) {
+        k->tiles_end();
     }
 }

@@ -260,7 +260,11 @@ static void store_pair(const job *j, float (*acc)[TILE_PAIR], size_t pair) {
 static void tile_part(void *arg, int worker, size_t begin, size_t end) {
     const job *j = arg;
     tile_scratch *s = j->cpu->tile_scratch + worker;
+    const exaone_kernels *k = &j->cpu->kernels;
     size_t n_in = j->w->in_features, last = end * j->pairs < n_pairs(j->w) ? end * j->pairs : n_pairs(j->w);
+    if (k->tiles_begin) {
+        k->tiles_begin();
+    }
     for (size_t first = begin * j->pairs; first < last; first += j->pairs) {
         size_t n = last - first < j->pairs ? last - first : j->pairs;
         for (size_t p = 0; p < n; p++) {
@@ -275,6 +279,9 @@ static void tile_part(void *arg, int worker, size_t begin, size_t end) {
         for (size_t p = 0; p < n; p++) {
             store_pair(j, s->acc[p], first + p);
         }
+    }
+    if (k->tiles_end) {
+        k->tiles_end();
     }
 }
 

@@ -201,6 +201,8 @@ typedef struct exaone_kernels {
     /* n columns of 16 rows of I4, `stride` bytes apart; zero [n / 32, 16]; or NULL */
     void (*unpack_tile_i4)(exaone_q8_tile *to, const uint8_t *rows, size_t stride, size_t n, const uint8_t *zero);
     uint8_t tile_offset[EXAONE_DTYPE_COUNT], tile_bits[EXAONE_DTYPE_COUNT];
+    /* Around calls of dot_tiles on a thread: gets the processor's tile registers and gives them back; or NULL. */
+    void (*tiles_begin)(void), (*tiles_end)(void);
     int32_t tile_start;                           /* see exaone_q8_panel */
     exaone_unpack_fn *unpack[EXAONE_DTYPE_COUNT]; /* of block types; the same bits at every level */
 } exaone_kernels;
