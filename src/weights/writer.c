@@ -9,15 +9,21 @@
 #include "base/error.h"
 #include "base/mem.h"
 
+/* Written in steps of two huge pages: file systems with large folios then keep what was written in huge pages, and it is
+ * mapped so (base/file.c). */
+enum { BUFFER = 4 << 20 };
+
 static void release(exaone_writer *w) {
     free(w->path);
+    free(w->buffer);
     *w = (exaone_writer){.out.fd = -1};
 }
 
 exaone_status exaone_writer_open(const char *path, exaone_writer *w, exaone_error *err) {
-    *w = (exaone_writer){.out.fd = -1, .path = exaone_mem_string(path, strlen(path))};
-    if (!w->path) {
-        return exaone_fail_memory(err, "a file name", strlen(path));
+    *w = (exaone_writer){.out.fd = -1, .path = exaone_mem_string(path, strlen(path)), .buffer = exaone_mem_room(BUFFER)};
+    if (!w->path || !w->buffer) {
+        release(w);
+        return exaone_fail_memory(err, "writing a file", BUFFER);
     }
     exaone_status status = exaone_output_open(path, &w->out, err);
     if (status) {
@@ -31,6 +37,7 @@ exaone_status exaone_writer_open(const char *path, exaone_writer *w, exaone_erro
         release(w);
         return exaone_fail(err, EXAONE_ERR_IO, "cannot write %s: %s", path, strerror(saved));
     }
+    (void)setvbuf(w->file, w->buffer, _IOFBF, BUFFER);
     return EXAONE_OK;
 }
 

@@ -9,7 +9,8 @@
 #include "exaone/status.h"
 
 typedef struct exaone_writer {
-    FILE *file; /* of out.fd */
+    FILE *file;   /* of out.fd */
+    char *buffer; /* of file */
     exaone_output out;
     char *path;    /* the caller's spelling */
     uint64_t size; /* bytes written */
