@@ -240,20 +240,19 @@ static void add_pair(const job *j, int worker, float (*acc)[TILE_PAIR], size_t p
     }
 }
 
-static void store_pair(const job *j, float (*acc)[TILE_PAIR], size_t pair) {
+static void store_row(const job *j, float acc[TILE_PAIR], size_t r, size_t pair) {
     const float *bias = j->w->bias;
     size_t o = first_of(j, pair), n = half_of(j, o, 0).n + half_of(j, o, 1).n;
-    for (size_t r = 0; r < j->n; r++) {
-        float *to = j->out + r * j->out_stride + o;
-        for (size_t l = 0; l < n && bias; l++) {
-            acc[r][l] += bias[o + l * j->step];
-        }
-        if (j->step == 1) {
-            memcpy(to, acc[r], n * sizeof *to);
-        }
-        for (size_t l = 0; l < n && j->step > 1; l++) {
-            to[l * j->step] = acc[r][l];
-        }
+    float *to = j->out + r * j->out_stride + o;
+    for (size_t l = 0; l < n && bias; l++) {
+        acc[l] += bias[o + l * j->step];
+    }
+    if (j->step == 1 && n == TILE_PAIR) {
+        memcpy(to, acc, TILE_PAIR * sizeof *to);
+        return;
+    }
+    for (size_t l = 0; l < n; l++) {
+        to[l * j->step] = acc[l];
     }
 }
 
@@ -276,8 +275,10 @@ static void tile_part(void *arg, int worker, size_t begin, size_t end) {
                 add_pair(j, worker, s->acc[p], first + p, c, c1);
             }
         }
-        for (size_t p = 0; p < n; p++) {
-            store_pair(j, s->acc[p], first + p);
+        for (size_t r = 0; r < j->n; r++) {
+            for (size_t p = 0; p < n; p++) {
+                store_row(j, s->acc[p][r], r, first + p);
+            }
         }
     }
     if (k->tiles_end) {
