@@ -217,6 +217,10 @@ void exaone_pool_free(exaone_pool *pool) {
     free(pool);
 }
 
+bool exaone_pool_is_bound(const exaone_pool *pool) {
+    return pool->bound;
+}
+
 int exaone_pool_size(const exaone_pool *pool) {
     return pool->n_threads;
 }

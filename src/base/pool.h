@@ -9,6 +9,8 @@
 #define EXAONE_BASE_POOL_H
 
 #include "base/cores.h"
+#include <stdbool.h>
+
 #include "base/parallel.h"
 #include "exaone/status.h"
 
@@ -23,6 +25,8 @@ EXAONE_MUST_USE exaone_status exaone_pool_new_on(int n_threads, const exaone_cor
                                                  exaone_error *err);
 void exaone_pool_free(exaone_pool *pool); /* NULL is fine; no run may be going on */
 int exaone_pool_size(const exaone_pool *pool);
+/* Whether threads are kept on memory nodes: then work should keep to the shares of neighbouring indices. */
+bool exaone_pool_is_bound(const exaone_pool *pool);
 
 /* fn(arg, worker, begin, end), worker in 0 .. size-1: two calls with the same worker number never overlap (scratch memory).
  */

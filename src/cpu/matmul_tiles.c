@@ -310,7 +310,7 @@ static void cut(job *j) {
     j->pairs = all / (4 * workers);
     j->pairs = j->columns >= j->w->in_features || j->pairs < 1 ? 1 : j->pairs > PAIRS ? PAIRS : j->pairs;
     bool few = j->n <= FEW_ROWS && j->pairs == 1 && all * exaone_matrix_row_bytes(j->w) <= MOST_STRIDE;
-    j->step = few ? all : 1;
+    j->step = few && !exaone_pool_is_bound(j->cpu->pool) ? all : 1; /* a bound thread's rows are neighbours in its memory */
 }
 
 void exaone_cpu_matmul_tiles(exaone_cpu *cpu, float *out, size_t out_stride, const float *x, const exaone_matrix *w,
