@@ -45,7 +45,7 @@ static const entry ENTRIES[] = {
     EXAONE_KERNELS(K) EXAONE_KERNELS_Q8(K) EXAONE_KERNELS_SCALED(K) EXAONE_KERNELS_CACHED(K) EXAONE_KERNELS_TILES(K)
         EXAONE_KERNELS_CHAINS(K) EXAONE_KERNELS_PLANES(K)
     /* arrays and pointers beside the lists */
-    K(unpack, , ) K(unpack_tile, , ) K(unpack_tile_i4, , )
+    K(unpack, , ) K(unpack_tile, , ) K(unpack_tile_i4, , ) K(one_row, , )
 #undef K
 };
 enum { N_ENTRIES = sizeof ENTRIES / sizeof *ENTRIES };

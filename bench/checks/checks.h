@@ -34,6 +34,7 @@
     C(interleave)       \
     C(unpack_tile)      \
     C(unpack_tile_i4)   \
+    C(one_row)          \
     C(dot_tiles)        \
     C(chains_add)       \
     C(planes_split)     \

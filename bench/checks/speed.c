@@ -241,6 +241,11 @@ static void run_unpack_tile_i4(job *j) {
     j->k->unpack_tile_i4(j->tiles, j->bytes, FEATURES / 2, EXAONE_TILE_COLUMNS, j->bytes);
 }
 
+static void run_one_row(job *j) {
+    exaone_q8_fetch none = {0};
+    j->k->one_row[j->type](j->out, j->panels, j->bytes, 20 * 272, EXAONE_TILE_COLUMNS, &none);
+}
+
 static void run_dot_tiles(job *j) {
     j->k->dot_tiles(j->out, j->panels, j->rows, j->tiles, EXAONE_TILE_COLUMNS, j->group, j->offset, j->bits, NULL);
 }
@@ -264,9 +269,14 @@ static void tiles(job *j) {
     if (j->wanted(j->ctx, "unpack_tile_i4")) {
         time_it(j, "unpack_tile_i4", run_unpack_tile_i4, (double)n / 2, SPEED_READING, "I4");
     }
+    memset(j->panels, 1, MOST_ROWS * sizeof *j->panels); /* no scale or sum that slows multiplication down */
+    if (j->wanted(j->ctx, "one_row")) {
+        const void *entries[EXAONE_DTYPE_COUNT];
+        memcpy(entries, j->k->one_row, sizeof entries);
+        each_type(j, "one_row", run_one_row, entries, EXAONE_TILE_OUTPUTS, EXAONE_TILE_COLUMNS);
+    }
     if (j->wanted(j->ctx, "dot_tiles")) {
-        memset(j->tiles, 1, 2 * sizeof *j->tiles); /* no scale or sum that slows multiplication down */
-        memset(j->panels, 1, MOST_ROWS * sizeof *j->panels);
+        memset(j->tiles, 1, 2 * sizeof *j->tiles);
         memset(j->out, 0, FLOATS * sizeof *j->out);
         if (j->k->tiles_begin) {
             j->k->tiles_begin();

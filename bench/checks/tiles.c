@@ -137,6 +137,49 @@ void check_unpack_tile(const exaone_kernels *k) {
     each_tile(k, true);
 }
 
+/* The bits that a tile and its product give. */
+static void one_row_case(const exaone_kernels *k, exaone_dtype type, size_t n, zone_place place) {
+    const exaone_dtype_info *info = exaone_dtype_get(type);
+    size_t bytes = n / info->block_elements * info->block_bytes, stride = bytes + noise_below(7);
+    size_t group = exaone_blocks_group(type);
+    int offset = k->tile_offset[type];
+    zone_case(place, "%s, %zu columns", info->name, n);
+    uint8_t *rows = zone_take(15 * stride + bytes, 1, 1);
+    for (size_t i = 0; i < 15 * stride + bytes; i++) {
+        rows[i] = (uint8_t)noise_next(); /* any bits, scales that are no numbers too */
+    }
+    float *x = zone_floats(n), before[2 * EXAONE_TILE_OUTPUTS];
+    for (size_t i = 0; i < n; i++) {
+        x[i] = noise_unit();
+    }
+    exaone_q8_panel *panel = zone_take(1, sizeof *panel, LINE);
+    exaone_q8_tile *t = zone_take(2, sizeof *t, LINE);
+    k->panels_q8(panel, 1, x, n, group, offset);
+    k->unpack_tile[type](t, rows, stride, n);
+    t[1] = t[0];
+    zone_seal();
+    float *acc = zone_floats(EXAONE_TILE_OUTPUTS);
+    for (size_t i = 0; i < EXAONE_TILE_OUTPUTS; i++) {
+        acc[i] = before[i] = before[EXAONE_TILE_OUTPUTS + i] = noise_unit();
+    }
+    exaone_q8_fetch next = {rows, rows + 9 * stride, stride, 130}; /* may ask for more than there is */
+    k->one_row[type](acc, panel, rows, stride, n, &next);
+    k->dot_tiles(before, panel, 1, t, n, group, offset, k->tile_bits[type], NULL);
+    for (size_t i = 0; i < EXAONE_TILE_OUTPUTS; i++) {
+        check_that(same_bits(acc[i], before[i]), "output %zu: %.9g instead of %.9g", i, (double)acc[i], (double)before[i]);
+    }
+    zone_check();
+}
+
+void check_one_row(const exaone_kernels *k) {
+    for (int type = 0; type < EXAONE_DTYPE_COUNT; type++) {
+        size_t block = exaone_dtype_get((exaone_dtype)type)->block_elements;
+        for (size_t i = 0; k->one_row[type] && i < 24; i++) {
+            one_row_case(k, (exaone_dtype)type, block * (1 + noise_below(256 / block)), zone_anywhere());
+        }
+    }
+}
+
 void check_unpack_tile_i4(const exaone_kernels *k) {
     for (size_t i = 0; i < 48; i++) {
         size_t n = 32 * (1 + i % 8), stride = n / 2 + i % 5;

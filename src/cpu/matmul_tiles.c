@@ -224,6 +224,7 @@ static void add_pair(const job *j, int worker, float (*acc)[TILE_PAIR], size_t p
     float *scales[2] = {(float *)(void *)(cpu->unpacked + (size_t)worker * cpu->unpacked_bytes)};
     scales[1] = scales[0] + EXAONE_TILE_OUTPUTS * (cpu->max_features / 32); /* at most one of 32 columns of a row */
     size_t group = tile_group(w), row_bytes = exaone_matrix_row_bytes(w), part = part_bytes(w);
+    exaone_one_row_fn *one = j->n == 1 ? cpu->kernels.one_row[w->dtype] : NULL;
     int offset = tile_offset(cpu, w), bits = cpu->kernels.tile_bits[w->dtype];
     lanes rows[2] = {half_of(j, first_of(j, pair), 0), half_of(j, first_of(j, pair), 1)};
     for (size_t half = 0; half < 2 && w->dtype == EXAONE_I4; half++) {
@@ -232,10 +233,19 @@ static void add_pair(const job *j, int worker, float (*acc)[TILE_PAIR], size_t p
     for (; c < end; c += EXAONE_TILE_COLUMNS) {
         size_t n = w->in_features - c < EXAONE_TILE_COLUMNS ? w->in_features - c : EXAONE_TILE_COLUMNS;
         size_t t = c / EXAONE_TILE_COLUMNS;
+        exaone_q8_fetch next = fetch_of(j, pair, t, row_bytes, part);
+        if (one) {
+            for (size_t half = 0; half < 2 && rows[half].n > 0; half++, next.rows += EXAONE_TILE_OUTPUTS * next.stride) {
+                size_t stride, bytes = row_bytes - t * part;
+                const uint8_t *from =
+                    sixteen_rows(w, rows[half], t * part, bytes < PART_BYTES ? bytes : PART_BYTES, s, &stride);
+                one(acc[0] + half * EXAONE_TILE_OUTPUTS, cpu->panels + t, from, stride, n, &next);
+            }
+            continue;
+        }
         for (size_t half = 0; half < 2 && rows[half].n > 0; half++) {
             fill_tile(cpu, w, rows[half], c, n, t * part, scales[half], s, &s->tiles[half]);
         }
-        exaone_q8_fetch next = fetch_of(j, pair, t, row_bytes, part);
         cpu->kernels.dot_tiles(acc[0], cpu->panels + t * j->n, j->n, s->tiles, n, group, offset, bits, &next);
     }
 }

@@ -24,6 +24,13 @@ static int has_avxvnni(void) {
 }
 #endif
 
+#if EXAONE_HAVE_AVXVNNI
+static void fill_avxvnni(exaone_kernels *k) {
+    exaone_kernels_avxvnni(k);
+    exaone_kernels_avxvnni_one_row(k);
+}
+#endif
+
 static int has_avx512(void) {
     return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
@@ -53,6 +60,7 @@ static void fill_avx2(exaone_kernels *k) {
     exaone_kernels_avx2_unpack(k);
     exaone_kernels_avx2_tiles(k);
     exaone_kernels_avx2_unpack_tiles(k);
+    exaone_kernels_avx2_one_row(k);
     exaone_kernels_avx2_scaled(k);
     exaone_kernels_avx2_cached(k);
 }
@@ -65,6 +73,7 @@ static void fill_avx512(exaone_kernels *k) {
 static void fill_avx512vnni(exaone_kernels *k) {
     exaone_kernels_avx512vnni(k);
     exaone_kernels_avx512vnni_unpack(k);
+    memset(k->one_row, 0, sizeof k->one_row); /* by tiles it is as fast there */
 }
 
 #if EXAONE_HAVE_AMX
@@ -132,7 +141,7 @@ static const struct {
 #if defined(__x86_64__)
     {"avx2", has_avx2, fill_avx2},
 #if EXAONE_HAVE_AVXVNNI
-    {"avx-vnni", has_avxvnni, exaone_kernels_avxvnni},
+    {"avx-vnni", has_avxvnni, fill_avxvnni},
 #endif
     {"avx512", has_avx512, fill_avx512},
     {"avx512-vnni", has_avx512vnni, fill_avx512vnni},

@@ -92,6 +92,10 @@ typedef struct exaone_q8_fetch {
 /* n columns of 16 rows of a block type, `stride` bytes apart. */
 typedef void exaone_unpack_tile_fn(exaone_q8_tile *to, const uint8_t *rows, size_t stride, size_t n);
 
+/* n columns of 16 rows of a block type, `stride` bytes apart, by one row of activations: adds to acc [16]. */
+typedef void exaone_one_row_fn(float *acc, const exaone_q8_panel *x, const uint8_t *rows, size_t stride, size_t n,
+                               const exaone_q8_fetch *next);
+
 /* One line per kernel: name, type of its parameters. */
 #define EXAONE_KERNELS(K)                                                                                                 \
     K(matmul_f32, void, (float *, size_t, const float *, size_t, size_t, const void *, const float *, size_t, size_t))    \
@@ -200,6 +204,8 @@ typedef struct exaone_kernels {
     exaone_unpack_tile_fn *unpack_tile[EXAONE_DTYPE_COUNT]; /* or NULL, then: unpack and interleave */
     /* n columns of 16 rows of I4, `stride` bytes apart; zero [n / 32, 16]; or NULL */
     void (*unpack_tile_i4)(exaone_q8_tile *to, const uint8_t *rows, size_t stride, size_t n, const uint8_t *zero);
+    /* what unpack_tile and dot_tiles give for one row, the same bits; NULL where it is no faster */
+    exaone_one_row_fn *one_row[EXAONE_DTYPE_COUNT];
     uint8_t tile_offset[EXAONE_DTYPE_COUNT], tile_bits[EXAONE_DTYPE_COUNT];
     /* Around calls of dot_tiles on a thread: gets the processor's tile registers and gives them back; or NULL. */
     void (*tiles_begin)(void), (*tiles_end)(void);
@@ -223,6 +229,8 @@ void exaone_kernels_avx2_q8(exaone_kernels *k);
 void exaone_kernels_avx2_unpack(exaone_kernels *k);
 void exaone_kernels_avx2_tiles(exaone_kernels *k);
 void exaone_kernels_avx2_unpack_tiles(exaone_kernels *k); /* after the former */
+void exaone_kernels_avx2_one_row(exaone_kernels *k);
+void exaone_kernels_avxvnni_one_row(exaone_kernels *k);
 void exaone_kernels_avx2_scaled(exaone_kernels *k);
 void exaone_kernels_avx2_cached(exaone_kernels *k);
 void exaone_kernels_avxvnni(exaone_kernels *k); /* defined where the compiler knows AVX-VNNI */

@@ -62,6 +62,11 @@ static inline words shuffle_bytes(words v, words index) {
     return (words)_mm256_shuffle_epi8((__m256i)v, (__m256i)index);
 }
 
+/* a * b + c, rounded once. */
+static inline floats multiply_add(floats a, floats b, floats c) {
+    return (floats)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+}
+
 /* 16 in each byte of v that has the one bit of place. */
 static inline words sixteen_where(words v, words place) {
     return (words)((bytes)(v & place) == (bytes)place) & 0x10101010;
