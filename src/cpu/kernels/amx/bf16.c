@@ -186,7 +186,8 @@ static inline __attribute__((always_inline)) void product(float *acc, const uint
 
 /* The shapes of tiles for planes of a width. */
 static inline __attribute__((always_inline)) void configure(size_t width, size_t outputs) {
-    tile_config config = {.palette = 1};
+    _Alignas(64)
+        tile_config config = {.palette = 1}; /* gcc stores it with one aligned instruction, also on a checked stack */
     for (size_t i = 0; i < 8; i++) {
         config.rows[i] = (uint8_t)(i < 6 ? outputs : TILE);
         config.row_bytes[i] = (uint16_t)(i == 4 || i == 5 ? 64 : 4 * width);
